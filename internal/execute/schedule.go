@@ -279,3 +279,20 @@ func (s *schedule) result(ctx context.Context) error {
 	}
 	return out
 }
+
+// Remaining is how long the tasks take at least: their longest chain, or all of them shared among
+// the cores, whichever is longer.
+func Remaining(tasks []*Task, cores int) time.Duration {
+	var sum, longest time.Duration
+	ends := map[*Task]time.Duration{}
+	for _, t := range tasks { // needs come first
+		var start time.Duration
+		for _, n := range t.Needs {
+			start = max(start, ends[n])
+		}
+		ends[t] = start + t.Expected
+		longest = max(longest, ends[t])
+		sum += t.Expected
+	}
+	return max(longest, sum/time.Duration(max(cores, 1)))
+}

@@ -30,7 +30,7 @@ const memoKind = "spec-1"
 // Memory remembers small values by content; internal/store is one.
 type Memory interface {
 	Memo(kind string, key store.Digest) ([]byte, bool)
-	PutMemo(kind string, values map[store.Digest][]byte) error
+	PutMemo(kind string, key store.Digest, value []byte) error
 }
 
 // Reader reads specs with the RPM of a root (stage0) and the macros of a distribution.
@@ -55,7 +55,7 @@ func (r *Reader) Read(ctx context.Context, folders []Folder) ([]*Spec, error) {
 		return nil, fault.Errorf(fault.Usage, "reading the macros: %w", err)
 	}
 	base := []store.Input{
-		{Name: "macros", Digest: store.Of(macros)}, {Name: "reader", Digest: store.Of(readerScript)},
+		{Name: "macros", Digest: store.DigestOf(macros)}, {Name: "reader", Digest: store.DigestOf(readerScript)},
 		{Name: "root", Digest: r.RootID},
 	}
 	specs := make([]*Spec, len(folders))
@@ -163,7 +163,6 @@ func (r *Reader) parse(ctx context.Context, specs []*Spec, keys []store.Digest, 
 	if err != nil {
 		return fmt.Errorf("reading specs with RPM: %w: %s", err, strings.TrimSpace(errs.String()))
 	}
-	fresh := map[store.Digest][]byte{}
 	var problems []string
 	sc := bufio.NewScanner(&out)
 	sc.Buffer(nil, 64<<20)
@@ -184,14 +183,12 @@ func (r *Reader) parse(ctx context.Context, specs []*Spec, keys []store.Digest, 
 		if err := json.Unmarshal(sc.Bytes(), &answer{into: specs[i]}); err != nil {
 			return fmt.Errorf("%s: %w", specs[i].File, err)
 		}
-		b := bytes.Clone(sc.Bytes())
-		fresh[keys[i]] = b
+		if err := r.Memory.PutMemo(memoKind, keys[i], bytes.Clone(sc.Bytes())); err != nil {
+			return fmt.Errorf("remembering a parsed spec: %w", err)
+		}
 	}
 	for _, i := range byPath {
 		problems = append(problems, specs[i].File+": RPM's parser gave no answer")
-	}
-	if err := r.Memory.PutMemo(memoKind, fresh); err != nil {
-		return fmt.Errorf("remembering parsed specs: %w", err)
 	}
 	if len(problems) > 0 {
 		sort.Strings(problems)

@@ -1,0 +1,56 @@
+# Mariner: from sources to a running system. `make image` and `make test` are the two to know.
+#
+# YES=1 (and CI) installs what is missing without asking; SUDO= names the command that becomes root.
+
+SHELL        := /bin/bash
+export GOTOOLCHAIN ?= auto
+export GOFLAGS     ?= -buildvcs=false
+# A Go toolchain that `make setup` fetched when this machine had none stands here.
+TOOLCHAIN    := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mariner-go/bin
+export PATH  := $(PATH):$(TOOLCHAIN):/usr/local/go/bin
+GO           := go
+MARINER      := bin/mariner
+IMAGES       ?= core core-container
+IMAGE        ?= core
+
+.PHONY: all setup build image run test test-full bench lint reproducible clean
+
+all: image
+
+# --- what a newcomer calls
+
+image: build ## builds the packages and the default images
+	@$(MARINER) image build $(IMAGES:%=images/%.yaml)
+	@echo
+	@echo "Built: out/repo (the signed repository), out/images (the images)."
+	@echo "Next:  make run          boots $(IMAGE) in QEMU (ctrl-a x ends it)"
+	@echo "       make test         checks all of it"
+
+run: build ## boots an image (IMAGE=core)
+	@$(MARINER) run $(IMAGE)
+
+test: image ## unit, differential, end-to-end and in-guest tests
+	@tests/run
+
+test-full: image ## the same, and what takes long: kill -9, two builds from nothing
+	@tests/run --full
+
+bench: image ## measures against the tools that one would use instead
+	@tests/bench
+
+lint: setup ## vet, staticcheck, gofumpt
+	@tests/lint
+
+reproducible: image ## builds all twice, in two folders, at two times, and compares
+	@tests/reproducible
+
+# --- what these are made of
+
+setup: ## installs what is missing on this machine
+	@tools/setup
+
+build: setup ## the toolkit
+	@$(GO) build -o $(MARINER) ./cmd/mariner
+
+clean: ## removes results; the store stays
+	rm -rf bin out

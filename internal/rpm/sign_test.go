@@ -1,0 +1,170 @@
+package rpm_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"mariner/internal/fault"
+	"mariner/internal/rpm"
+	"mariner/internal/rpm/rpmtest"
+)
+
+const signTime = 1700000000
+
+func sign(t *testing.T, in []byte, k *rpmtest.Key) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	if err := rpm.Sign(bytes.NewReader(in), &out, k, time.Unix(signTime, 0)); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+func TestSign(t *testing.T) {
+	unsigned, err := os.ReadFile(rpmtest.Build(t, rpmtest.Everything)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, other := rpmtest.NewKey(t), rpmtest.NewKey(t)
+	signed := sign(t, unsigned, ours)
+	before, after := header(t, unsigned), header(t, signed)
+	if !bytes.Equal(unsigned[before.HeaderStart:], signed[after.HeaderStart:]) {
+		t.Error("signing changed the header or the payload")
+	}
+	if !bytes.Equal(signed, sign(t, unsigned, ours)) {
+		t.Error("signing twice gave two results")
+	}
+	if !bytes.Equal(signed, sign(t, sign(t, signed, other), ours)) {
+		t.Error("signing a signed package did not replace the signature")
+	}
+
+	got, err := rpm.VerifyReader(bytes.NewReader(signed), ours.Keyring())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.KeyID != ours.Entity.PrimaryKey.KeyId || got.Time.Unix() != signTime {
+		t.Errorf("signature by %X at %v", got.KeyID, got.Time)
+	}
+	flip := func(at int64) []byte {
+		b := bytes.Clone(signed)
+		b[at] ^= 1
+		return b
+	}
+	for _, c := range []struct {
+		name string
+		data []byte
+		key  *rpmtest.Key
+		want string
+	}{
+		{"unsigned", unsigned, ours, "is not signed"},
+		{"another key", signed, other, "not valid for the keys at hand"},
+		{"header", flip(after.HeaderEnd - 20), ours, "main header: expected sha256"},
+		{"payload", flip(int64(len(signed) - 1)), ours, "payload: expected sha256"},
+		{"truncated", signed[:len(signed)-1], ours, "payload: expected sha256"},
+	} {
+		_, err := rpm.VerifyReader(bytes.NewReader(c.data), c.key.Keyring())
+		if err == nil || !strings.Contains(err.Error(), c.want) || fault.KindOf(err) != fault.Check {
+			t.Errorf("%s: expected an error of kind check with %q, found %v", c.name, c.want, err)
+		}
+	}
+	if _, err := rpm.VerifyReader(bytes.NewReader(unsigned), ours.Keyring()); !errors.Is(err, rpm.ErrUnsigned) {
+		t.Errorf("expected ErrUnsigned, found %v", err)
+	}
+	if err := rpm.Sign(bytes.NewReader(flip(int64(len(signed)-1))), &bytes.Buffer{}, ours, time.Unix(signTime, 0)); err == nil {
+		t.Error("a damaged package was signed")
+	}
+}
+
+func header(t *testing.T, raw []byte) *rpm.Header {
+	t.Helper()
+	h, err := rpm.DecodeHeader(bytes.NewReader(raw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// TestSignedIsAcceptedByRPM asks the host's rpmkeys, and that of the root that MARINER_TEST_RPM_ROOT
+// names (a stage0 root, whose rpm verifies with Sequoia), which needs chroot.
+func TestSignedIsAcceptedByRPM(t *testing.T) {
+	rpmtest.NeedTools(t, "rpmkeys")
+	ours, other := rpmtest.NewKey(t), rpmtest.NewKey(t)
+	dir := t.TempDir()
+	path := filepath.Join(dir, "p.rpm")
+	raw, err := os.ReadFile(rpmtest.Build(t, rpmtest.Everything)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, raw, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if err := rpm.SignFile(path, ours, time.Unix(signTime, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o640 {
+		t.Errorf("SignFile changed the mode: %v, %v", info, err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+		t.Errorf("SignFile left files behind: %v, %v", entries, err)
+	}
+
+	runners := map[string]func(work string, args ...string) *exec.Cmd{
+		"host": func(work string, args ...string) *exec.Cmd {
+			return exec.Command("rpmkeys", append([]string{"--define", "_dbpath " + filepath.Join(work, "db")}, args...)...)
+		},
+	}
+	if root := os.Getenv("MARINER_TEST_RPM_ROOT"); root != "" {
+		runners["root"] = func(work string, args ...string) *exec.Cmd {
+			script := `cp -r "$1" "$2/tmp/" && base=/tmp/$(basename "$1") && shift && root=$1 && shift && exec chroot "$root" rpmkeys --define "_dbpath $base/db" "$@"`
+			for i, a := range args {
+				if strings.HasPrefix(a, work) {
+					args[i] = "/tmp/" + filepath.Base(work) + strings.TrimPrefix(a, work)
+				}
+			}
+			t.Cleanup(func() { os.RemoveAll(filepath.Join(root, "tmp", filepath.Base(work))) })
+			return exec.Command("sh", append([]string{"-c", script, "sh", work, root}, args...)...)
+		}
+	}
+	for name, run := range runners {
+		t.Run(name, func(t *testing.T) {
+			for _, c := range []struct {
+				key  *rpmtest.Key
+				want bool
+			}{{ours, true}, {other, false}} {
+				work, err := os.MkdirTemp(t.TempDir(), "rpmkeys-")
+				if err != nil {
+					t.Fatal(err)
+				}
+				write(t, filepath.Join(work, "p.rpm"), must(os.ReadFile(path)))
+				write(t, filepath.Join(work, "key.asc"), c.key.Public(t))
+				if out, err := run(work, "--import", filepath.Join(work, "key.asc")).CombinedOutput(); err != nil {
+					t.Fatalf("rpmkeys --import: %v\n%s", err, out)
+				}
+				out, err := run(work, "-Kv", "--define", "_pkgverify_level all", filepath.Join(work, "p.rpm")).CombinedOutput()
+				if (err == nil) != c.want {
+					t.Errorf("rpmkeys -K: expected accepted=%v, found %v\n%s", c.want, err, out)
+				}
+			}
+		})
+	}
+}
+
+func must(b []byte, err error) []byte {
+	if err != nil {
+		return nil
+	}
+	return b
+}
+
+func write(t *testing.T, path string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
