@@ -9,16 +9,18 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"mariner/internal/fault"
 	"mariner/internal/store"
 )
 
-// aptURL is a file of a Debian source package: apt:SUITE/SOURCE/FILE. It is looked for in SUITE,
-// SUITE-security and SUITE-updates of the archives that the host's apt uses (or mariner.yaml names),
-// in any version that their signed indices list. An index is asked for at most once in an hour, and
-// not at all for a file whose digest is known and stands in an index that was read before.
+// aptURL is a file of a Debian source package: apt:SUITE/SOURCE/FILE, of the component main. The archives
+// are those that the host's apt uses, or that mariner.yaml names.
+//
+// A file whose digest is known is asked for where Debian's pool has a package's files (pool/main/z/zlib/FILE);
+// as the digest decides, no index is needed. Only if it is not there, and to learn a digest, it is looked
+// for in the signed indices of SUITE, SUITE-security and SUITE-updates, in any version that they list.
+// An archive is asked for its index at most once in an hour.
 type aptURL struct{ suite, source, file string }
 
 func parseApt(text string) (aptURL, error) {
@@ -62,47 +64,32 @@ func (f *Fetcher) archives(suite string) ([]Archive, error) {
 	return archives, nil
 }
 
-// search goes through the indices, first those read before, then fresh ones, and tries each place of
-// the file until one is taken.
-func (f *Fetcher) search(ctx context.Context, r *Ref, try func(x *index, at location) (taken bool, err error)) error {
-	a, err := parseApt(r.URL)
-	if err != nil {
-		return r.errorf("%w", err)
-	}
+// search goes through the indices and tries each place of the file until one is taken.
+func (f *Fetcher) search(ctx context.Context, r *Ref, a aptURL, try func(x *index, at location) (taken bool, err error)) error {
 	var errs []error
 	var files []string
-	seen := map[string]bool{}
 	found, indices := false, 0
-	for _, fresh := range []bool{false, true} {
-		for _, suite := range a.suites() {
-			x, err := f.suite(ctx, suite, fresh)
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
+	for _, suite := range a.suites() {
+		x, err := f.suite(ctx, suite)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if x == nil {
+			continue
+		}
+		indices++
+		places, all := x.find(a.source, a.file)
+		files = append(files, all...)
+		for _, at := range places {
+			found = true
+			taken, err := try(x, at)
+			if taken || ctx.Err() != nil {
+				return err
 			}
-			if err != nil {
-				errs = append(errs, err)
-			}
-			if x == nil {
-				continue
-			}
-			if fresh {
-				indices++
-			}
-			places, all := x.find(a.source, a.file)
-			files = append(files, all...)
-			for _, at := range places {
-				id := x.base + " " + at.directory + " " + at.sha256
-				found = true
-				if seen[id] {
-					continue
-				}
-				seen[id] = true
-				taken, err := try(x, at)
-				if taken || ctx.Err() != nil {
-					return err
-				}
-				errs = append(errs, err)
-			}
+			errs = append(errs, err)
 		}
 	}
 	return f.notFound(r, &a, found, indices, files, errs)
@@ -125,45 +112,78 @@ func (f *Fetcher) notFound(r *Ref, a *aptURL, found bool, indices int, files []s
 }
 
 // fromApt fetches a file whose digest is known.
-func (f *Fetcher) fromApt(ctx context.Context, r *Ref, want expectation) (store.Digest, error) {
-	var d store.Digest
-	err := f.search(ctx, r, func(x *index, at location) (bool, error) {
+func (f *Fetcher) fromApt(ctx context.Context, r *Ref, want expectation) (d store.Digest, err error) {
+	a, err := parseApt(r.URL)
+	if err != nil {
+		return "", r.errorf("%w", err)
+	}
+	archives, err := f.archives(a.suite)
+	if err != nil {
+		return "", r.errorf("%w", err)
+	}
+	tried := map[string]bool{}
+	get := func(url string) (taken bool, err error) {
+		if tried[url] {
+			return false, nil
+		}
+		tried[url] = true
+		d, err = f.fromURL(ctx, r, url, want)
+		return err == nil, err
+	}
+	for _, archive := range archives {
+		taken, err := get(archive.URL + "/" + escape(a.pool(archive.Security)+"/"+a.file))
+		if taken {
+			return d, nil
+		}
+		var wrong *digestError
+		if ctx.Err() != nil || errors.As(err, &wrong) {
+			return "", err // no two files of the pool have one name
+		}
+	}
+	err = f.search(ctx, r, a, func(x *index, at location) (bool, error) {
 		if want.Algorithm == "sha256" && at.sha256 != want.Hex {
 			return false, fmt.Errorf("expected %s %s, found sha256 %s in Debian's index of %s: if that file is right, run %s", want.Sum, want.from, at.sha256, x.suite, r.update())
 		}
-		archives, err := f.archives(x.suite)
-		if err != nil {
-			return false, err
-		}
 		// the archive of the index first; another may still have, or already have, the file
-		bases := []string{x.base}
-		for _, a := range archives {
-			if a.URL != x.base {
-				bases = append(bases, a.URL)
-			}
-		}
-		var errs []error
-		for _, base := range bases {
-			if d, err = f.fromURL(ctx, r, base+"/"+escape(at.directory+"/"+at.file), want); err == nil {
-				return true, nil
-			}
-			errs = append(errs, err)
-			if ctx.Err() != nil {
+		path := "/" + escape(at.directory+"/"+at.file)
+		taken, err := get(x.base + path)
+		for _, archive := range archives {
+			if taken || ctx.Err() != nil {
 				break
 			}
+			var again error
+			taken, again = get(archive.URL + path)
+			err = errors.Join(err, again)
 		}
-		return false, errors.Join(errs...)
+		if err == nil && !taken {
+			err = fmt.Errorf("%s: not there", x.base+path)
+		}
+		return taken, err
 	})
 	return d, err
 }
 
-// listed is the digest that Debian's index has for the file. Where several versions of the package
-// have it, it is one file.
+// pool is where an archive has the package's files.
+func (a *aptURL) pool(security bool) string {
+	letters := 1
+	if strings.HasPrefix(a.source, "lib") && len(a.source) > 3 {
+		letters = 4
+	}
+	top := "pool/main/"
+	if security {
+		top = "pool/updates/main/"
+	}
+	return top + a.source[:letters] + "/" + a.source
+}
+
+// listed is the digest that Debian's signed index has for the file. Where several versions of the
+// package have it, it is one file.
 func (f *Fetcher) listed(ctx context.Context, r *Ref) (sum Sum, err error) {
-	err = f.search(ctx, r, func(x *index, at location) (bool, error) {
-		if f.now().Unix()-x.checked > int64(time.Hour/time.Second) {
-			return false, nil // asked again below
-		}
+	a, err := parseApt(r.URL)
+	if err != nil {
+		return sum, r.errorf("%w", err)
+	}
+	err = f.search(ctx, r, a, func(_ *index, at location) (bool, error) {
 		sum = Sum{Algorithm: "sha256", Hex: at.sha256}
 		return true, nil
 	})

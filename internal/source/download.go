@@ -2,9 +2,11 @@ package source
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strconv"
@@ -34,7 +36,12 @@ func passing(err error) bool {
 	var status *statusError
 	if !errors.As(err, &status) {
 		var local *os.PathError
-		return !errors.As(err, &local) // everything else is the network
+		var certificate *tls.CertificateVerificationError
+		var name *net.DNSError
+		if errors.As(err, &local) || errors.As(err, &certificate) || errors.As(err, &name) && name.IsNotFound {
+			return false
+		}
+		return true // everything else is the network
 	}
 	switch status.code {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:

@@ -128,10 +128,13 @@ func runGo(ctx context.Context, dir string, args ...string) ([]byte, error) {
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		text := strings.TrimSpace(stderr.String())
-		if lines := strings.Split(text, "\n"); len(lines) > 20 {
-			text = "…\n" + strings.Join(lines[len(lines)-20:], "\n")
+		var lines []string
+		for line := range strings.Lines(stderr.String()) {
+			if !strings.HasPrefix(line, "go: downloading ") {
+				lines = append(lines, line)
+			}
 		}
+		text := strings.TrimSpace(strings.Join(lines[max(0, len(lines)-20):], ""))
 		return out, fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, text)
 	}
 	return out, nil

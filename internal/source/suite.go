@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"time"
 
@@ -22,12 +23,15 @@ type indexMemo struct {
 	Index   store.Digest // what became of it, see index
 }
 
-// fresh says how long an archive is not asked again.
+// freshFor is how long an archive is not asked again.
 const freshFor = time.Hour
 
-// suite gives a suite's index: one that was read before if fresh is false, one that is at most an hour
-// old if fresh is true. It is nil if there is none, or if no archive has the suite.
-func (f *Fetcher) suite(ctx context.Context, suite string, fresh bool) (*index, error) {
+// errNoSuite says that an archive does not have a suite.
+var errNoSuite = errors.New("the archive does not have it")
+
+// suite gives a suite's index, which was the archive's at most an hour ago. It is nil if no archive has
+// the suite.
+func (f *Fetcher) suite(ctx context.Context, suite string) (*index, error) {
 	archives, err := f.archives(suite)
 	if err != nil {
 		return nil, err
@@ -40,8 +44,8 @@ func (f *Fetcher) suite(ctx context.Context, suite string, fresh bool) (*index, 
 		if f.missing[id] {
 			continue
 		}
-		x, err := f.suiteOf(ctx, a.URL, suite, fresh)
-		if gone(err) {
+		x, err := f.suiteOf(ctx, a.URL, suite)
+		if errors.Is(err, errNoSuite) {
 			f.missing[id] = true
 			continue
 		}
@@ -58,25 +62,20 @@ func (f *Fetcher) suite(ctx context.Context, suite string, fresh bool) (*index, 
 	return nil, errors.Join(errs...)
 }
 
-func (f *Fetcher) suiteOf(ctx context.Context, base, suite string, fresh bool) (*index, error) {
+func (f *Fetcher) suiteOf(ctx context.Context, base, suite string) (*index, error) {
 	id := base + " " + suite
-	if x := f.index[id]; x != nil && (!fresh || f.recent(x.checked)) {
+	if x := f.index[id]; x != nil && f.recent(x.checked) {
 		return x, nil
-	}
-	x := f.remembered(base, suite)
-	if x != nil && (!fresh || f.recent(x.checked)) {
-		f.index[id] = x
-		return x, nil
-	}
-	if !fresh || f.Offline {
-		return nil, nil
 	}
 	unlock, err := f.store.Lock(ctx, "apt "+id)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	x, err = f.refresh(ctx, base, suite)
+	x := f.remembered(base, suite)
+	if x == nil {
+		x, err = f.refresh(ctx, base, suite)
+	}
 	if err == nil {
 		f.index[id] = x
 	}
@@ -94,10 +93,10 @@ func (f *Fetcher) memo(base, suite string) (m indexMemo, ok bool) {
 	return m, ok && json.Unmarshal(data, &m) == nil
 }
 
-// remembered is the index of an earlier run; nil if there is none.
+// remembered is the recent index of an earlier run; nil if there is none.
 func (f *Fetcher) remembered(base, suite string) *index {
 	m, ok := f.memo(base, suite)
-	if !ok {
+	if !ok || !f.recent(m.Checked) {
 		return nil
 	}
 	text, err := f.store.Read(m.Index)
@@ -115,6 +114,9 @@ func (f *Fetcher) refresh(ctx context.Context, base, suite string) (*index, erro
 	}
 	dist := base + "/dists/" + suite
 	data, err := f.small(ctx, dist+"/InRelease")
+	if gone(err) {
+		return nil, errNoSuite
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -134,11 +136,14 @@ func (f *Fetcher) refresh(ctx context.Context, base, suite string) (*index, erro
 		}
 	}
 	if m.Index == "" {
-		url := dist + "/" + path
-		if rel.byHash {
-			url = dist + "/main/source/by-hash/SHA256/" + entry.sha256
+		err := error(&statusError{code: http.StatusNotFound})
+		if rel.byHash { // does not change while the archive is being updated
+			text, err = f.sources(ctx, suite, dist+"/main/source/by-hash/SHA256/"+entry.sha256, path, entry)
 		}
-		if text, err = f.sources(ctx, suite, url, path, entry); err != nil {
+		if gone(err) {
+			text, err = f.sources(ctx, suite, dist+"/"+path, path, entry)
+		}
+		if err != nil {
 			return nil, err
 		}
 		if m.Index, err = f.keepIndex(base, suite, entry, text); err != nil {
@@ -155,7 +160,6 @@ func (f *Fetcher) refresh(ctx context.Context, base, suite string) (*index, erro
 // sources downloads a Sources file, checks it and makes it compact.
 func (f *Fetcher) sources(ctx context.Context, suite, url, path string, entry listed) ([]byte, error) {
 	r := &Ref{Package: "Debian", File: "Sources of " + suite}
-	want := expectation{Sum{Algorithm: "sha256", Hex: entry.sha256}, "(InRelease)"}
 	partial := f.store.Partial("apt-" + entry.sha256)
 	var text []byte
 	err := f.shown(ctx, r, func() error {
@@ -168,11 +172,11 @@ func (f *Fetcher) sources(ctx context.Context, suite, url, path string, entry li
 			if err != nil {
 				return err
 			}
-			if found.Hex == want.Hex {
+			if found.Hex == entry.sha256 {
 				break
 			}
 			if err := os.Remove(partial); err != nil || !t.resumed {
-				return errors.Join(&digestError{want: want, found: found, size: entry.size, origin: url, remedy: "again later: the archive is being updated"}, err)
+				return errors.Join(err, fmt.Errorf("%s: expected sha256 %s (InRelease), found %s: the archive may be in the middle of an update, try again later", url, entry.sha256, found))
 			}
 		}
 		defer os.Remove(partial)
@@ -205,4 +209,3 @@ func (f *Fetcher) keepIndex(base, suite string, entry listed, text []byte) (stor
 		Outputs: []store.Output{{Name: "index", Digest: d, Size: n}},
 	})
 }
-
