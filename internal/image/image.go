@@ -10,19 +10,15 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"mariner/internal/fault"
 	"mariner/internal/image/config"
 	"mariner/internal/image/disk"
-	"mariner/internal/image/format"
 	"mariner/internal/image/rootfs"
 	"mariner/internal/image/tools"
 	"mariner/internal/rpm"
@@ -48,7 +44,7 @@ type Request struct {
 	// Layers are the directories of the tools' root (stage0), the uppermost first.
 	Layers []string
 	// Work is an empty folder for what is gone at the end; on a file system with room for the
-	// unpacked image.
+	// unpacked image. A failed build leaves files of other ids in it: remove it as the sandbox does.
 	Work string
 	// Out is the folder that gets a folder named as the image, which replaces one of that name.
 	Out string
@@ -88,7 +84,7 @@ type build struct {
 // gives the same bytes, anywhere and any time. Out/NAME is replaced as a whole when everything is
 // done, so that an interrupted build leaves the former image. Another Build of the same image waits.
 func Build(ctx context.Context, r Request) (*Result, error) {
-	b := &build{Request: r, of: 4}
+	b := &build{Request: r, of: 5}
 	if r.Config.Type == config.Machine {
 		b.of = 8
 	}
@@ -130,9 +126,8 @@ func Build(ctx context.Context, r Request) (*Result, error) {
 			return nil, fault.As(fault.Image, fmt.Errorf("image %s: %w", name, err))
 		}
 	}
-	if b.of == 8 {
-		b.begin("putting the image in its place")
-	}
+	// The last step: until here nothing that can be seen has changed.
+	b.begin("putting the image in its place")
 	if err := b.tree.Remove(ctx); err != nil {
 		return nil, fmt.Errorf("image %s: %w", name, err)
 	}
@@ -221,78 +216,6 @@ func (b *build) hasUnit(unit string) bool {
 	})
 }
 
-// open takes the image's lock and makes an empty folder for its files.
-func (b *build) open(ctx context.Context) (func(), error) {
-	if err := os.MkdirAll(b.Out, 0o755); err != nil {
-		return nil, err
-	}
-	lock, err := os.OpenFile(filepath.Join(b.Out, "."+b.Config.Name+".lock"), os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	if err := flock(ctx, lock); err != nil {
-		lock.Close()
-		return nil, fmt.Errorf("waiting for another build of this image: %w", err)
-	}
-	b.stage = filepath.Join(b.Out, "."+b.Config.Name+".new")
-	if err := errors.Join(os.RemoveAll(b.stage), os.Mkdir(b.stage, 0o755)); err != nil {
-		lock.Close()
-		return nil, err
-	}
-	return func() {
-		os.RemoveAll(b.stage)
-		lock.Close()
-	}, nil
-}
-
-// flock locks f, asking again and again so that ctx can end the wait.
-func flock(ctx context.Context, f *os.File) error {
-	for {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if !errors.Is(err, unix.EWOULDBLOCK) {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(200 * time.Millisecond):
-		}
-	}
-}
-
-// finish swaps the new folder with the former one.
-func (b *build) finish() (*Result, error) {
-	dir := filepath.Join(b.Out, b.Config.Name)
-	if err := replace(b.stage, dir); err != nil {
-		return nil, fault.Errorf(fault.Image, "image %s: putting it in its place: %w", b.Config.Name, err)
-	}
-	res := &Result{Dir: dir, Epoch: b.Epoch}
-	for _, o := range b.outputs {
-		res.Outputs = append(res.Outputs, Output{o.Format, filepath.Join(dir, o.Path)})
-	}
-	for _, p := range b.pkgs {
-		res.Packages = append(res.Packages, p.Header.NEVRA())
-	}
-	slices.Sort(res.Packages)
-	return res, nil
-}
-
-// replace puts the folder stage at dir; what was there is at stage afterwards.
-func replace(stage, dir string) error {
-	err := unix.Renameat2(unix.AT_FDCWD, stage, unix.AT_FDCWD, dir, unix.RENAME_EXCHANGE)
-	if errors.Is(err, unix.ENOENT) {
-		err = os.Rename(stage, dir)
-	}
-	if err != nil {
-		return err
-	}
-	parent, err := os.Open(filepath.Dir(dir))
-	if err != nil {
-		return err
-	}
-	return errors.Join(parent.Sync(), parent.Close())
-}
-
 // architectures are rpm's names and Go's.
 func architectures() map[string]string {
 	return map[string]string{"x86_64": "amd64"}
@@ -345,74 +268,4 @@ func (b *build) configure(ctx context.Context) (err error) {
 		return nil // finished when the disk is laid out: fstab is still to come
 	}
 	return b.tree.Finish(ctx)
-}
-
-// container writes what a container's tree becomes.
-func (b *build) container(ctx context.Context) error {
-	c := b.Config
-	var to []io.Writer
-	if c.Has(config.Tar) {
-		f, err := os.OpenFile(filepath.Join(b.stage, c.Name+".tar"), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		to = append(to, f)
-		b.outputs = append(b.outputs, Output{config.Tar, c.Name + ".tar"})
-	}
-	var layer *format.LayerWriter
-	if c.Has(config.OCI) {
-		var err error
-		if layer, err = format.NewLayer(filepath.Join(b.Work, "layer")); err != nil {
-			return err
-		}
-		to = append(to, layer)
-	}
-	if err := b.tree.Tar(ctx, io.MultiWriter(to...)); err != nil {
-		return err
-	}
-	if layer == nil {
-		return nil
-	}
-	l, err := layer.Close()
-	if err != nil {
-		return err
-	}
-	dir := filepath.Join(b.stage, c.Name+".oci")
-	if err := b.describe().Layout(l, dir); err != nil {
-		return err
-	}
-	b.outputs = append(b.outputs, Output{config.OCI, c.Name + ".oci"}, Output{config.OCI, c.Name + ".oci.tar"})
-	return format.Archive(dir, dir+".tar", b.Epoch)
-}
-
-func (b *build) describe() format.Container {
-	c := b.Config.Container
-	version := b.release["VERSION_ID"]
-	if version == "" {
-		version = "latest"
-	}
-	labels := map[string]string{
-		"org.opencontainers.image.title":   b.Config.Name,
-		"org.opencontainers.image.version": version,
-		"org.opencontainers.image.created": b.Epoch.Format(time.RFC3339),
-	}
-	if b.Config.Description != "" {
-		labels["org.opencontainers.image.description"] = b.Config.Description
-	}
-	if v := b.release["NAME"]; v != "" {
-		labels["org.opencontainers.image.vendor"] = v
-	}
-	maps.Copy(labels, c.Labels)
-	env := []string{}
-	for _, k := range slices.Sorted(maps.Keys(c.Env)) {
-		env = append(env, k+"="+c.Env[k])
-	}
-	if _, ok := c.Env["PATH"]; !ok {
-		env = append(env, "PATH=/usr/sbin:/usr/bin")
-	}
-	return format.Container{
-		Name: b.Config.Name + ":" + version, Architecture: architectures()[b.Arch], Created: b.Epoch,
-		Entrypoint: c.Entrypoint, Cmd: c.Cmd, Env: env, WorkingDir: c.WorkingDir, User: c.User, Labels: labels,
-	}
 }

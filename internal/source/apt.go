@@ -121,13 +121,13 @@ func (f *Fetcher) fromApt(ctx context.Context, r *Ref, want expectation) (d stor
 	if err != nil {
 		return "", r.errorf("%w", err)
 	}
-	tried := map[string]bool{}
+	tried := map[string]error{}
 	get := func(url string) (taken bool, err error) {
-		if tried[url] {
-			return false, nil
+		if err := tried[url]; err != nil {
+			return false, err
 		}
-		tried[url] = true
 		d, err = f.fromURL(ctx, r, url, want)
+		tried[url] = err
 		return err == nil, err
 	}
 	for _, archive := range archives {
@@ -151,12 +151,14 @@ func (f *Fetcher) fromApt(ctx context.Context, r *Ref, want expectation) (d stor
 			if taken || ctx.Err() != nil {
 				break
 			}
+			if archive.URL == x.base {
+				continue
+			}
 			var again error
-			taken, again = get(archive.URL + path)
+			if taken, again = get(archive.URL + path); taken {
+				return true, nil
+			}
 			err = errors.Join(err, again)
-		}
-		if err == nil && !taken {
-			err = fmt.Errorf("%s: not there", x.base+path)
 		}
 		return taken, err
 	})

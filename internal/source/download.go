@@ -66,7 +66,7 @@ type transfer struct {
 }
 
 // download runs a transfer until the file is complete, with further attempts after passing troubles.
-// An attempt that brings the file forward does not count.
+// One that brings the file forward begins the count anew.
 func (f *Fetcher) download(ctx context.Context, t *transfer) error {
 	best := t.have()
 	for attempt := 1; ; attempt++ {

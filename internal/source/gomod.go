@@ -23,9 +23,9 @@ import (
 // dependencies are checked against the Go checksum database and the module's own go.sum.
 //
 // The bytes depend on the module's version alone (see writeTar), so that its digest can stand in the
-// signatures. Three things could change them: a Go release that writes vendor/modules.txt otherwise, or
-// that picks other files to vendor (the go line in go.mod chooses the rules, so a newer Go keeps to the
-// old ones); a module whose go.sum is incomplete, as lines are added to it; and a change of this code.
+// signatures. Two things could change them: a Go release that writes vendor/modules.txt otherwise or
+// picks other files to vendor (the go line in go.mod chooses the rules, so a newer Go keeps to the old
+// ones), and a change of this code. A module whose go.sum is incomplete is refused by go.
 type moduleURL struct{ path, version, prefix string }
 
 func parseModule(text string) (moduleURL, error) {
@@ -37,6 +37,9 @@ func parseModule(text string) (moduleURL, error) {
 	}
 	if err := module.Check(path, version); err != nil {
 		return m, fmt.Errorf("%s: %w", text, err)
+	}
+	if whole := module.CanonicalVersion(version); whole != version {
+		return m, fmt.Errorf("%s: expected a whole version, say v1.2.3, found %q", text, version)
 	}
 	return m, nil
 }
@@ -68,7 +71,7 @@ func (f *Fetcher) withModule(ctx context.Context, r *Ref, use func(path string) 
 		return "", r.errorf("%w", err)
 	}
 	if _, err := exec.LookPath("go"); err != nil {
-		return "", fault.As(fault.Environment, r.errorf("the go command is missing, which fetches Go modules: install Go"))
+		return "", r.errorf("%w", fault.Errorf(fault.Environment, "the go command is missing, which fetches Go modules: install Go"))
 	}
 	dir, err := f.store.Temp("gomod-*")
 	if err != nil {
@@ -87,7 +90,15 @@ func (f *Fetcher) withModule(ctx context.Context, r *Ref, use func(path string) 
 
 // make writes the archive to path, by way of folders in dir.
 func (m *moduleURL) make(ctx context.Context, dir, path string) error {
-	out, err := runGo(ctx, dir, "mod", "download", "-json", m.path+"@"+m.version)
+	// a main module of its own, lest go find one above the store and note the download in its go.sum
+	main := filepath.Join(dir, "main")
+	if err := os.Mkdir(main, 0o700); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(main, "go.mod"), []byte("module mariner.invalid/fetch\n"), 0o600); err != nil {
+		return err
+	}
+	out, err := runGo(ctx, main, "mod", "download", "-json", m.path+"@"+m.version)
 	var info struct{ Dir, Error string }
 	if jsonErr := json.Unmarshal(out, &info); jsonErr == nil && info.Error != "" {
 		return errors.New(info.Error)
@@ -101,6 +112,9 @@ func (m *moduleURL) make(ctx context.Context, dir, path string) error {
 	tree := filepath.Join(dir, "tree")
 	if err := copyPlain(tree, info.Dir); err != nil {
 		return fmt.Errorf("copying the module: %w", err)
+	}
+	if _, err := os.Stat(filepath.Join(tree, "go.mod")); err != nil {
+		return errors.New("the module has no go.mod, so nobody knows what it needs: take another version")
 	}
 	if _, err := runGo(ctx, tree, "mod", "vendor"); err != nil {
 		return err

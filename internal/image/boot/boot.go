@@ -68,7 +68,7 @@ func Kernel(ctx context.Context, t *rootfs.Tree) (string, error) {
 	}
 	found := strings.Fields(out)
 	if i := len(found) - 1; i >= 0 && found[i] == loaderPath {
-		return "", fault.Errorf(fault.Usage, "the image holds no boot loader (%s): add systemd-boot to os.packages.install", loaderPath)
+		return "", fault.Errorf(fault.Usage, "the image holds no boot loader (%s): add the package of systemd-boot to os.packages.install", loaderPath)
 	}
 	switch len(found) {
 	case 0:

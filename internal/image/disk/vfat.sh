@@ -1,7 +1,10 @@
 # Makes a FAT32 file system at $OFFSET of $DISK. The arguments are triples: "d FOLDER ''" to make a
 # folder, "f SOURCE PATH" to copy a file.
+# Firmware counts clusters: with fewer than 65525 it takes the file system for FAT16 and sees nothing.
+cluster=8
+while ((cluster > 1 && SIZE / 512 / cluster < 70000)); do ((cluster /= 2)); done
 # What it says about the size of the whole file is of interest only if it fails.
-mkfs.fat --invariant -F 32 -i "$FSUUID" -n "$LABEL" --offset "$((OFFSET / 512))" "$DISK" "$((SIZE / 1024))" >/tmp/mkfs 2>&1 ||
+mkfs.fat --invariant -F 32 -s "$cluster" -i "$FSUUID" -n "$LABEL" --offset "$((OFFSET / 512))" "$DISK" "$((SIZE / 1024))" >/tmp/mkfs 2>&1 ||
   { cat /tmp/mkfs >&2; exit 1; }
 export MTOOLS_SKIP_CHECK=1 MTOOLSRC=/dev/null
 at="$DISK@@$OFFSET"
