@@ -29,10 +29,10 @@ image: build ## builds the packages and the default images
 run: build ## boots an image (IMAGE=core)
 	@$(MARINER) run $(IMAGE)
 
-test: image ## unit, differential, end-to-end and in-guest tests
+test: build ## unit, differential and end-to-end tests
 	@tests/run
 
-test-full: image ## the same, and what takes long: kill -9, two builds from nothing
+test-full: build ## the same, and what takes long: two builds from nothing
 	@tests/run --full
 
 bench: image ## measures against the tools that one would use instead

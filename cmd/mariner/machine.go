@@ -83,3 +83,19 @@ func (a *app) cache() *cobra.Command {
 	c.AddCommand(gc, verify, exp, imp)
 	return c
 }
+
+func (a *app) stage0() *cobra.Command {
+	return &cobra.Command{
+		Use:   "stage0",
+		Short: "Make stage0, the root of build tools, if it is not there, and print its folder",
+		Args:  cobra.NoArgs,
+		RunE: a.with(func(ctx context.Context, p *project.Project, _ []string) error {
+			root, err := p.Roots.Root(ctx)
+			if err != nil {
+				return err
+			}
+			fmt.Println(root.Lower[len(root.Lower)-1])
+			return nil
+		}),
+	}
+}

@@ -76,7 +76,7 @@ Exit codes: 0 done, 1 an error of no kind below, 2 usage or a wrong file of the 
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "show more")
 	root.RegisterFlagCompletionFunc("progress", cobra.FixedCompletions([]string{"auto", "tty", "plain", "json", "quiet"}, cobra.ShellCompDirectiveNoFileComp))
 	root.AddCommand(
-		a.build(), a.pkg(), a.image(), a.run(), a.check(), a.graph(), a.why(), a.source(), a.cache(), a.doctor(),
+		a.build(), a.pkg(), a.image(), a.run(), a.check(), a.graph(), a.why(), a.source(), a.cache(), a.doctor(), a.stage0(),
 	)
 	return root
 }
