@@ -2,16 +2,31 @@ package project
 
 import (
 	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
 	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
 
 	"mariner/internal/fault"
+	"mariner/internal/vm"
+	"mariner/internal/vm/guest"
 )
 
 // RunOptions say what machine an image boots in.
 type RunOptions struct {
-	Memory, CPUs, SSHPort int // MiB, processors, local port (0 for none)
-	User, Key             string
-	Keep                  bool
+	Memory  int // MiB
+	CPUs    int
+	SSHPort int    // on this machine's loopback; 0 for none
+	User    string // the account made in the guest; "mariner" for root or nobody in particular
+	Key     string // its public ssh key's file; "" for the first of ~/.ssh/id_*.pub, if there is one
+	Keep    bool   // the guest writes to the image
 }
 
 // CheckOptions say what an image is checked with.
@@ -19,12 +34,120 @@ type CheckOptions struct {
 	Container string // name of the container image that is started inside
 }
 
-// Run boots an image.
+// Run boots an image with its console on this terminal, until it is switched off.
 func (p *Project) Run(ctx context.Context, name string, o RunOptions) error {
-	return fault.Errorf(fault.Environment, "not wired yet")
+	disk, err := p.imageFile(name, "qcow2", "raw")
+	if err != nil {
+		return err
+	}
+	user, creds, err := account(o.User, o.Key)
+	if err != nil {
+		return err
+	}
+	if o.SSHPort != 0 {
+		fmt.Fprintf(os.Stderr, "ssh -p %d %s@localhost leads into the guest", o.SSHPort, user)
+		if len(creds["tmpfiles.extra"]) == 0 {
+			fmt.Fprint(os.Stderr, " (but no key was found in ~/.ssh: name one with --key)")
+		}
+		fmt.Fprintln(os.Stderr)
+	}
+	interactive := term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stdout.Fd()))
+	if interactive {
+		fmt.Fprintln(os.Stderr, "ctrl-a x ends the machine")
+	}
+	return vm.Run(ctx, vm.Options{
+		Disk: vm.Disk{Path: disk}, Memory: int64(o.Memory) << 20, CPUs: o.CPUs, ForwardSSH: o.SSHPort,
+		Stdin: os.Stdin, Console: os.Stdout, Interactive: interactive, Credentials: creds, Write: o.Keep,
+		Cache: p.Store.Dir(),
+	})
 }
 
-// Check boots an image and checks it from inside.
+var accountName = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,30}$`)
+
+// account is a user and a key as systemd credentials (systemd.system-credentials(7)).
+func account(name, keyFile string) (string, map[string][]byte, error) {
+	if name == "" || name == "root" {
+		name = "mariner"
+	}
+	if !accountName.MatchString(name) {
+		return "", nil, fault.Errorf(fault.Usage, "%q is no name for an account: expected lower case letters, digits, - and _", name)
+	}
+	creds := map[string][]byte{
+		"sysusers.extra": fmt.Appendf(nil, "u %s - \"%s\" /home/%s /bin/bash\nm %s wheel\n", name, name, name, name),
+	}
+	key, err := publicKey(keyFile)
+	if err != nil || key == nil {
+		return name, creds, err
+	}
+	creds["tmpfiles.extra"] = fmt.Appendf(nil, `d /home/%[1]s 0700 %[1]s %[1]s
+d /home/%[1]s/.ssh 0700 %[1]s %[1]s
+f~ /home/%[1]s/.ssh/authorized_keys 0600 %[1]s %[1]s - %[2]s
+`, name, base64.StdEncoding.EncodeToString(key))
+	return name, creds, nil
+}
+
+// publicKey reads a public key; nil if none was named and there is none.
+func publicKey(file string) ([]byte, error) {
+	if file == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return nil, nil
+		}
+		found, err := filepath.Glob(filepath.Join(home, ".ssh", "id_*.pub"))
+		if err != nil || len(found) == 0 {
+			return nil, err
+		}
+		file = found[0]
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fault.Errorf(fault.Usage, "reading the public key: %w", err)
+	}
+	if strings.Contains(string(b), "PRIVATE KEY") {
+		return nil, fault.Errorf(fault.Usage, "%s is a private key: name the public one, %s.pub", file, file)
+	}
+	return b, nil
+}
+
+// firstBootFiles differ from rpm's database after the first boot: the configuration or systemd writes them.
+var firstBootFiles = []string{
+	"/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", "/etc/fstab", "/etc/hostname", "/etc/machine-id",
+	"/etc/resolv.conf", "/etc/pki/rpm-gpg/RPM-GPG-KEY-mariner", "/etc/ld.so.cache", "/etc/.updated", "/var/.updated",
+}
+
+// Check boots an image and runs the standard checks inside, printing each.
 func (p *Project) Check(ctx context.Context, w io.Writer, name string, o CheckOptions) error {
-	return fault.Errorf(fault.Environment, "not wired yet")
+	disk, err := p.imageFile(name, "qcow2", "raw")
+	if err != nil {
+		return err
+	}
+	archive, err := p.imageFile(o.Container, "oci.tar")
+	if err != nil {
+		return err
+	}
+	port, stop, err := guest.Serve()
+	if err != nil {
+		return err
+	}
+	defer stop()
+	var console strings.Builder
+	_, err = guest.Run(ctx, guest.Options{
+		VM: vm.Options{
+			Disk: vm.Disk{Path: disk}, Cache: p.Store.Dir(), Console: &console,
+			ExtraDisks: []vm.Disk{{Path: archive, Format: "raw", Serial: guest.ArchiveSerial, ReadOnly: true}},
+		},
+		Checks: guest.Standard(port, firstBootFiles...),
+		Each: func(r guest.Result) {
+			state := "ok  "
+			if !r.Passed() {
+				state = "FAIL"
+			}
+			fmt.Fprintf(w, "%s %s (%s)\n", state, r.Name, r.Duration.Round(100*time.Millisecond))
+		},
+	})
+	log := p.Out("logs", "console-"+filepath.Base(disk)+".log")
+	if merr := os.MkdirAll(filepath.Dir(log), 0o755); merr == nil {
+		err = errors.Join(err, os.WriteFile(log, []byte(console.String()), 0o644))
+	}
+	return err
 }
