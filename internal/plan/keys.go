@@ -28,8 +28,10 @@ type RPM struct {
 // the signatures file demands: the build never sees other bytes.
 func BuildInputs(env Environment, s *spec.Spec, sources map[string]string, root []RPM) []store.Input {
 	in := []store.Input{
-		{Name: "logic " + buildLogic}, {Name: "architecture " + env.Arch},
-		{Name: "stage0", Digest: env.Stage0}, {Name: "macros", Digest: env.Macros},
+		{Name: "logic " + buildLogic},
+		{Name: "architecture " + env.Arch},
+		{Name: "stage0", Digest: env.Stage0},
+		{Name: "macros", Digest: env.Macros},
 		{Name: "spec folder", Digest: s.Content},
 	}
 	if !env.Check {

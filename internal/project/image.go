@@ -123,8 +123,10 @@ func (p *Project) imageKey(pub *release.Publisher, file string, c *config.Config
 		return "", err
 	}
 	inputs := []store.Input{
-		{Name: "logic " + imageLogic}, {Name: "config", Digest: store.DigestOf(effective)},
-		{Name: "stage0", Digest: p.Roots.Stage0.ID()}, {Name: "key " + pub.Signer.Fingerprint()},
+		{Name: "logic " + imageLogic},
+		{Name: "config", Digest: store.DigestOf(effective)},
+		{Name: "stage0", Digest: p.Roots.Stage0.ID()},
+		{Name: "key " + pub.Signer.Fingerprint()},
 	}
 	for _, s := range system {
 		inputs = append(inputs, store.Input{Name: "rpm " + s.File, Digest: s.Digest})

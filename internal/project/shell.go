@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"mariner/internal/buildroot"
 	"mariner/internal/execute"
 	"mariner/internal/fault"
 )
@@ -38,10 +37,4 @@ func (p *Project) Shell(ctx context.Context, name string) error {
 		failed = ""
 	}
 	return engine.Shell(ctx, a, failed)
-}
-
-// tools is stage0 as the root of tools that shape bytes.
-func (p *Project) tools(ctx context.Context) (*buildroot.Roots, error) {
-	_, err := p.Roots.Root(ctx)
-	return p.Roots, err
 }

@@ -191,16 +191,14 @@ func TestWorldAgainstDnf(t *testing.T) {
 	} {
 		questions = append(questions, question{Install: list}, question{Install: list, Weak: true})
 	}
-	for _, q := range []question{
+	questions = append(questions, []question{
 		{Install: []string{"mta-user"}, Exclude: []string{"exim"}},
 		{Install: []string{"mta-user"}, Exclude: []string{"exim", "postfix", "sendmail"}},
 		{Install: []string{"libapp"}, Exclude: []string{"libapp-1.3~rc1-1"}},
 		{Install: []string{"app"}, Exclude: []string{"lib*"}},
 		{Install: []string{"w-app"}, Exclude: []string{"w-nice"}, Weak: true},
 		{Install: []string{"exim"}, Exclude: []string{"exim"}},
-	} {
-		questions = append(questions, q)
-	}
+	}...)
 	compareWithDnf(t, pkgs, questions)
 }
 

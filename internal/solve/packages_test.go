@@ -58,6 +58,7 @@ func add(t testing.TB, h *rpm.Header, kind, item string) {
 	}[kind]
 	if list == nil {
 		t.Fatalf("unknown kind %q", kind)
+		return
 	}
 	d.Pre = kind == "pre"
 	*list = append(*list, d)

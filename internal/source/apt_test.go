@@ -275,20 +275,32 @@ func TestHostArchives(t *testing.T) {
 		want  []Archive
 	}{
 		{"none", nil, nil},
-		{"one line", map[string]string{"sources.list": "# deb http://no.invalid/debian a main\n" +
-			"deb [arch=amd64 signed-by=/x] http://one.invalid/debian/ trixie main contrib # comment\n" +
-			"deb-src\thttps://one.invalid/debian trixie main\ndeb http://sec.invalid/debian-security trixie-security main\n"},
-			[]Archive{{"http://one.invalid/debian", false}, {"https://one.invalid/debian", false}, {"http://sec.invalid/debian-security", true}}},
-		{"deb822", map[string]string{"sources.list.d/debian.sources": "Types: deb deb-src\nURIs: http://one.invalid/debian\n http://two.invalid/debian\n" +
-			"Suites: trixie\n trixie-updates\nComponents: main\n# comment\nSigned-By:\n -----BEGIN\n .\n\nTypes: deb\nURIs: http://one.invalid/debian-security\nSuites: trixie-security\nComponents: main\n"},
-			[]Archive{{"http://one.invalid/debian", false}, {"http://two.invalid/debian", false}, {"http://one.invalid/debian-security", true}}},
+		{
+			"one line",
+			map[string]string{"sources.list": "# deb http://no.invalid/debian a main\n" +
+				"deb [arch=amd64 signed-by=/x] http://one.invalid/debian/ trixie main contrib # comment\n" +
+				"deb-src\thttps://one.invalid/debian trixie main\ndeb http://sec.invalid/debian-security trixie-security main\n"},
+			[]Archive{{"http://one.invalid/debian", false}, {"https://one.invalid/debian", false}, {"http://sec.invalid/debian-security", true}},
+		},
+		{
+			"deb822",
+			map[string]string{"sources.list.d/debian.sources": "Types: deb deb-src\nURIs: http://one.invalid/debian\n http://two.invalid/debian\n" +
+				"Suites: trixie\n trixie-updates\nComponents: main\n# comment\nSigned-By:\n -----BEGIN\n .\n\nTypes: deb\nURIs: http://one.invalid/debian-security\nSuites: trixie-security\nComponents: main\n"},
+			[]Archive{{"http://one.invalid/debian", false}, {"http://two.invalid/debian", false}, {"http://one.invalid/debian-security", true}},
+		},
 		{"switched off", map[string]string{"sources.list.d/a.sources": "Enabled: no\nTypes: deb\nURIs: http://one.invalid/debian\nSuites: x\nComponents: main\n"}, nil},
 		{"other software", map[string]string{"sources.list.d/a.list": "deb https://docker.invalid/linux/debian trixie stable\ndeb https://x.invalid/apt trixie main\ndeb cdrom:[x]/debian trixie main\n"}, nil},
 		{"other files", map[string]string{"sources.list.d/a.save": "deb http://one.invalid/debian trixie main\n"}, nil},
-		{"a mirror list", map[string]string{"mirrors": "# ours\nhttp://one.invalid/debian priority:1\n", "sources.list": "deb mirror+file:@DIR@/mirrors trixie main\n"},
-			[]Archive{{"http://one.invalid/debian", false}}},
-		{"one for both", map[string]string{"sources.list": "deb http://one.invalid/debian trixie main\ndeb http://one.invalid/debian trixie-security main\n"},
-			[]Archive{{"http://one.invalid/debian", true}}},
+		{
+			"a mirror list",
+			map[string]string{"mirrors": "# ours\nhttp://one.invalid/debian priority:1\n", "sources.list": "deb mirror+file:@DIR@/mirrors trixie main\n"},
+			[]Archive{{"http://one.invalid/debian", false}},
+		},
+		{
+			"one for both",
+			map[string]string{"sources.list": "deb http://one.invalid/debian trixie main\ndeb http://one.invalid/debian trixie-security main\n"},
+			[]Archive{{"http://one.invalid/debian", true}},
+		},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -316,7 +328,9 @@ func TestPool(t *testing.T) {
 		security bool
 		want     string
 	}{
-		{"zlib", false, "pool/main/z/zlib"}, {"libcap2", false, "pool/main/libc/libcap2"}, {"lib", false, "pool/main/l/lib"},
+		{"zlib", false, "pool/main/z/zlib"},
+		{"libcap2", false, "pool/main/libc/libcap2"},
+		{"lib", false, "pool/main/l/lib"},
 		{"libx", true, "pool/updates/main/libx/libx"},
 	} {
 		a := aptURL{source: c.source}

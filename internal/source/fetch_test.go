@@ -181,15 +181,23 @@ func TestDownloads(t *testing.T) {
 			}
 			whole(w, r)
 		}, "", 4, 0},
-		{"always busy", func(_ *server, _ int, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) },
-			"zlib.tar.gz: 503 Service Unavailable (5 attempts", 5, 0},
-		{"not found", func(_ *server, _ int, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) },
-			"404 Not Found: mend the URL in the spec, or name a mirror", 1, 0},
+		{
+			"always busy", func(_ *server, _ int, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) },
+			"zlib.tar.gz: 503 Service Unavailable (5 attempts", 5, 0,
+		},
+		{
+			"not found", func(_ *server, _ int, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) },
+			"404 Not Found: mend the URL in the spec, or name a mirror", 1, 0,
+		},
 		{"forbidden", func(_ *server, _ int, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(403) }, "403 Forbidden", 1, 0},
-		{"always truncated", func(_ *server, _ int, w http.ResponseWriter, _ *http.Request) { cut(w, 300_000) },
-			fmt.Sprintf("truncated: expected %d bytes, found 300000", len(content())), 5, 4},
-		{"another file", func(_ *server, _ int, w http.ResponseWriter, _ *http.Request) { w.Write([]byte("<html>moved</html>")) },
-			"wrong digest: expected sha256 " + sum256(content()), 1, 0},
+		{
+			"always truncated", func(_ *server, _ int, w http.ResponseWriter, _ *http.Request) { cut(w, 300_000) },
+			fmt.Sprintf("truncated: expected %d bytes, found 300000", len(content())), 5, 4,
+		},
+		{
+			"another file", func(_ *server, _ int, w http.ResponseWriter, _ *http.Request) { w.Write([]byte("<html>moved</html>")) },
+			"wrong digest: expected sha256 " + sum256(content()), 1, 0,
+		},
 		{"another file's end", func(_ *server, n int, w http.ResponseWriter, r *http.Request) {
 			switch n {
 			case 1:

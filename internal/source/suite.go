@@ -53,7 +53,7 @@ func (f *Fetcher) suite(ctx context.Context, suite string) (*index, error) {
 			return x, nil
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("Debian's index of %s: %w", suite, err))
+			errs = append(errs, fmt.Errorf("the index of Debian's %s: %w", suite, err))
 		}
 		if ctx.Err() != nil {
 			break

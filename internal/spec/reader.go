@@ -55,7 +55,8 @@ func (r *Reader) Read(ctx context.Context, folders []Folder) ([]*Spec, error) {
 		return nil, fault.Errorf(fault.Usage, "reading the macros: %w", err)
 	}
 	base := []store.Input{
-		{Name: "macros", Digest: store.DigestOf(macros)}, {Name: "reader", Digest: store.DigestOf(readerScript)},
+		{Name: "macros", Digest: store.DigestOf(macros)},
+		{Name: "reader", Digest: store.DigestOf(readerScript)},
 		{Name: "root", Digest: r.RootID},
 	}
 	specs := make([]*Spec, len(folders))

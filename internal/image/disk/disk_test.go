@@ -96,7 +96,7 @@ $`)
 
 func TestSeed(t *testing.T) {
 	a, b := Seed("a"), Seed("b")
-	if a.UUID("x") != a.UUID("x") || a.UUID("x") == b.UUID("x") || a.UUID("x") == a.UUID("y") {
+	if a.UUID("x") != Seed("a").UUID("x") || a.UUID("x") == b.UUID("x") || a.UUID("x") == a.UUID("y") {
 		t.Error("identifiers do not follow the seed and the purpose")
 	}
 	if !regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`).MatchString(a.UUID("x")) {
