@@ -219,9 +219,10 @@ func (g *Graph) Find(name string) *Node {
 }
 
 // Providers are the nodes that must be built to have all that want names, what these packages need
-// at run time included.
-func (g *Graph) Providers(want []string) ([]*Node, error) {
-	ids, err := g.resolver.Resolve(want)
+// at run time included. r resolves over the packages that the graph was made from: without stage0,
+// if an image is to be made of them.
+func (g *Graph) Providers(r Resolver, want []string) ([]*Node, error) {
+	ids, err := r.Resolve(want)
 	if err != nil {
 		return nil, fault.As(fault.Usage, err)
 	}

@@ -39,7 +39,7 @@ func (p *Project) BuildImages(ctx context.Context, files []string) error {
 			return fault.As(fault.Usage, err)
 		}
 		want := slices.Concat(c.OS.Packages.Install, c.Initrd.Packages.Install)
-		nodes, err := g.Providers(want)
+		nodes, err := g.Providers(p.shipped, want)
 		if err != nil {
 			return fmt.Errorf("%s: its packages cannot be had:\n%w", f, err)
 		}

@@ -21,6 +21,7 @@ import (
 	"mariner/internal/release"
 	"mariner/internal/sandbox"
 	"mariner/internal/sign"
+	"mariner/internal/solve"
 	"mariner/internal/source"
 	"mariner/internal/spec"
 	"mariner/internal/store"
@@ -51,6 +52,8 @@ type Project struct {
 	fetcher *source.Fetcher
 	temp    string
 	arch    string
+	pools   []*solve.Pool
+	shipped *planResolver // over declared packages alone, as images are; made with the graph
 }
 
 // StoreDir is where the store is when nothing else is said.
@@ -123,6 +126,9 @@ func Open(ctx context.Context, o Options) (p *Project, err error) {
 
 // Close gives everything back.
 func (p *Project) Close() error {
+	for _, pool := range p.pools {
+		pool.Close()
+	}
 	return errors.Join(p.Cores.Close(), p.Store.Close())
 }
 
@@ -160,7 +166,11 @@ func (p *Project) Graph(ctx context.Context) (*plan.Graph, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer r.pool.Close()
+	p.pools = append(p.pools, r.pool) // the graph goes on asking
+	if p.shipped, err = newPlanResolver(p.arch, declared, nil); err != nil {
+		return nil, err
+	}
+	p.pools = append(p.pools, p.shipped.pool)
 	g, err := plan.New(specs, declared, r)
 	if err != nil {
 		return nil, err
