@@ -10,7 +10,8 @@ TOOLCHAIN    := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mariner-go/bin
 export PATH  := $(PATH):$(TOOLCHAIN):/usr/local/go/bin
 GO           := go
 MARINER      := bin/mariner
-IMAGES       ?= core core-container
+# core waits for the specs of systemd and rpm
+IMAGES       ?= core-container
 IMAGE        ?= core
 
 .PHONY: all setup build image run test test-full bench lint reproducible clean
@@ -23,16 +24,15 @@ image: build ## builds the packages and the default images
 	@$(MARINER) image build $(IMAGES:%=images/%.yaml)
 	@echo
 	@echo "Built: out/repo (the signed repository), out/images (the images)."
-	@echo "Next:  make run          boots $(IMAGE) in QEMU (ctrl-a x ends it)"
-	@echo "       make test         checks all of it"
+	@echo "Next:  make test         checks all of it"
 
 run: build ## boots an image (IMAGE=core)
 	@$(MARINER) run $(IMAGE)
 
-test: build ## unit, differential and end-to-end tests
+test: image ## unit, differential and end-to-end tests
 	@tests/run
 
-test-full: build ## the same, and what takes long: two builds from nothing
+test-full: image ## the same, and what takes long: two builds from nothing
 	@tests/run --full
 
 bench: image ## measures against the tools that one would use instead

@@ -80,10 +80,11 @@ func (p *Project) buildImage(ctx context.Context, pub *release.Publisher, file s
 	if err != nil {
 		return fault.Errorf(fault.Image, "%s: the initrd: %w", file, err)
 	}
-	key, err := p.imageKey(pub, file, c, system, initrd)
+	inputs, err := p.imageInputs(pub, file, c, system, initrd)
 	if err != nil {
 		return err
 	}
+	key := store.Key(inputs)
 	stamp := p.Out("images", "."+c.Name+".key")
 	if have, err := os.ReadFile(stamp); err == nil && string(have) == string(key) && exists(p.Out("images", c.Name))() == nil {
 		p.Sink.Emit(ui.Event{Type: ui.Cached, Kind: "image", Name: c.Name})
@@ -103,7 +104,7 @@ func (p *Project) buildImage(ctx context.Context, pub *release.Publisher, file s
 	}
 	took := time.Since(started)
 	p.Sink.Emit(ui.Event{Type: ui.Done, Kind: "image", Name: c.Name, Duration: took})
-	return p.Store.PutResult(&store.Result{Action: "image " + c.Name, Key: key, Started: started, Duration: took})
+	return p.Store.PutResult(&store.Result{Action: "image " + c.Name, Key: key, Inputs: inputs, Started: started, Duration: took})
 }
 
 // imagePackages are the signed packages of a list and of all that it requires.
@@ -115,12 +116,12 @@ func (p *Project) imagePackages(ctx context.Context, pub *release.Publisher, poo
 	return pub.Sign(ctx, chosen)
 }
 
-// imageKey is the digest of everything that an image is made of: its configuration and what that
+// imageInputs are the digests of everything that an image is made of: its configuration and what that
 // includes, the packages, the key, the tools.
-func (p *Project) imageKey(pub *release.Publisher, file string, c *config.Config, system, initrd []*release.Signed) (store.Digest, error) {
+func (p *Project) imageInputs(pub *release.Publisher, file string, c *config.Config, system, initrd []*release.Signed) ([]store.Input, error) {
 	effective, err := json.Marshal(c)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	inputs := []store.Input{
 		{Name: "logic " + imageLogic},
@@ -144,11 +145,11 @@ func (p *Project) imageKey(pub *release.Publisher, file string, c *config.Config
 		}
 		b, err := os.ReadFile(path)
 		if err != nil {
-			return "", fault.As(fault.Usage, err)
+			return nil, fault.As(fault.Usage, err)
 		}
 		inputs = append(inputs, store.Input{Name: "file " + f.Source, Digest: store.DigestOf(b)})
 	}
-	return store.Key(inputs), nil
+	return inputs, nil
 }
 
 func (p *Project) compose(ctx context.Context, pub *release.Publisher, c *config.Config, system, initrd []*release.Signed) error {
