@@ -74,7 +74,8 @@ const (
 	defaultMemory   = 1 << 30
 )
 
-// Tasks are the builds of nodes, which contain whatever they need.
+// Tasks are the builds of nodes, which contain whatever they need: two tasks each, of which the first takes no
+// core. It finds the package built, or fetches its sources.
 func (b *Builder) Tasks(nodes []*plan.Node) []*Task {
 	tasks := map[*plan.Node]*Task{}
 	var out []*Task
@@ -83,15 +84,17 @@ func (b *Builder) Tasks(nodes []*plan.Node) []*Task {
 		if last, err := b.Store.Last("build " + n.Name()); err == nil && last != nil {
 			t.Expected, t.Memory = last.Duration, max(last.PeakMemory, 64<<20)
 		}
+		ready := &Task{Name: "prepare " + n.Name(), Free: true, Do: func(ctx context.Context) error { return b.prepare(ctx, n) }}
 		for _, m := range n.Needs {
-			t.Needs = append(t.Needs, tasks[m])
+			ready.Needs = append(ready.Needs, tasks[m])
 		}
+		t.Needs = []*Task{ready}
 		t.Do = func(ctx context.Context) error {
 			_, err := b.Build(ctx, n, t.Expected)
 			return err
 		}
 		tasks[n] = t
-		out = append(out, t)
+		out = append(out, ready, t)
 	}
 	return out
 }
@@ -155,8 +158,23 @@ func (b *Builder) split(requires []string) (want, hidden []string) {
 	return want, hidden
 }
 
+// prepare finds n built from the same inputs, or has what its build reads at hand. All that n needs was built before.
+func (b *Builder) prepare(ctx context.Context, n *plan.Node) error {
+	if built, err := b.Recall(n.Graph(), n); built || err != nil {
+		if built {
+			b.Sink.Emit(ui.Event{Type: ui.Cached, Kind: "build", Name: n.Name(), Duration: b.Product(n).Result.Duration})
+		}
+		return err
+	}
+	_, err := b.Sources.Fetch(ctx, n.Spec)
+	return err
+}
+
 // Build builds n, or finds it built from the same inputs. All that n needs was built before.
 func (b *Builder) Build(ctx context.Context, n *plan.Node, expected time.Duration) (*Product, error) {
+	if p := b.Product(n); p != nil {
+		return p, nil
+	}
 	g := n.Graph()
 	inputs, root, err := b.Inputs(g, n)
 	if err != nil {

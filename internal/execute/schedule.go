@@ -270,7 +270,8 @@ func (s *schedule) result(ctx context.Context) error {
 	}
 	var out Failures
 	for _, t := range s.tasks {
-		if f := s.failed[t]; f != nil {
+		// What only prepares another task is not told of as well.
+		if f := s.failed[t]; f != nil && !(t.Free && f.Because != "") {
 			out = append(out, *f)
 		}
 	}

@@ -25,11 +25,7 @@ func findSpec(specs []*spec.Spec, name string) (*spec.Spec, error) {
 		}
 		names = append(names, s.Name)
 	}
-	msg := fmt.Sprintf("there is no package %q in the tree", name)
-	if near := yamlfile.Nearest(name, names); near != "" {
-		msg += fmt.Sprintf("; did you mean %q?", near)
-	}
-	return nil, fault.Errorf(fault.Usage, "%s", msg)
+	return nil, fault.Errorf(fault.Usage, "there is no package %q in the tree", name, yamlfile.Nearest(name, names))
 }
 
 // Select is what the named packages need, themselves included; everything if none is named.

@@ -258,11 +258,7 @@ func (p *Project) find(g *plan.Graph, name string) (*plan.Node, error) {
 	for _, n := range g.Nodes {
 		all = append(all, n.Name())
 	}
-	msg := fmt.Sprintf("no spec makes a package %q", name)
-	if near := yamlfile.Nearest(name, all); near != "" {
-		msg += fmt.Sprintf("; did you mean %q?", near)
-	}
-	return nil, fault.Errorf(fault.Usage, "%s", msg)
+	return nil, fault.Errorf(fault.Usage, "no spec makes a package %q%s", name, yamlfile.Nearest(name, all))
 }
 
 // BuildNodes builds nodes, which contain whatever they need.
@@ -273,7 +269,7 @@ func (p *Project) BuildNodes(ctx context.Context, nodes []*plan.Node) (*execute.
 	}
 	tasks := b.Tasks(nodes)
 	left := execute.Remaining(tasks, p.options.Jobs)
-	p.Sink.Emit(ui.Event{Type: ui.Plan, Kind: "build", Total: int64(len(tasks)), Expected: left})
+	p.Sink.Emit(ui.Event{Type: ui.Plan, Kind: "build", Total: int64(len(nodes)), Expected: left})
 	return b, execute.Run(ctx, tasks, execute.Limits{Cores: p.Cores, Memory: memoryLimit()})
 }
 

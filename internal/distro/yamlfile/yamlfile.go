@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -28,25 +29,40 @@ type Lines struct {
 	lines map[string]int
 }
 
-// At is "FILE:LINE" of the value at path, say "stage0.packages[3]", or of what encloses it.
-func (l *Lines) At(path string) string {
+// Line is the line of the value at path, or of what encloses it; 0 if there is none.
+func (l *Lines) Line(path string) int {
 	for {
 		if n, ok := l.lines[path]; ok {
-			return l.file + ":" + strconv.Itoa(n)
+			return n
 		}
 		i := strings.LastIndexAny(path, ".[")
 		if i < 0 {
-			return l.file
+			return 0
 		}
 		path = path[:i]
 	}
 }
 
+// At is "FILE:LINE" of the value at path, say "stage0.packages[3]", or of what encloses it.
+func (l *Lines) At(path string) string {
+	if n := l.Line(path); n > 0 {
+		return l.file + ":" + strconv.Itoa(n)
+	}
+	return l.file
+}
+
+// Refused are keys that a reader knows but does not carry out: by the mapping in which they stand, say "storage.disks[]"
+// ("" is the file's own), their names. What they are called in an error is Why.
+type Refused struct {
+	Keys map[string][]string
+	Why  string
+}
+
 // Decode reads data, the content of file, into the struct that into points to. Its fields are named by
-// `yaml:"…"` tags; they are strings, ints, bools, types with UnmarshalText or Scalar, structs, slices
-// and maps from string of these. Where a key has no value, the field keeps what it had.
-func Decode(file string, data []byte, into any) (*Lines, error) {
-	d := &decoder{Lines: Lines{file: file, lines: map[string]int{}}}
+// `yaml:"…"` tags; they are strings, ints, bools, types with UnmarshalText or Scalar, structs, slices,
+// pointers and maps from string of these. Where a key has no value, the field keeps what it had.
+func Decode(file string, data []byte, into any, refused ...Refused) (*Lines, error) {
+	d := &decoder{Lines: Lines{file: file, lines: map[string]int{}}, refused: refused}
 	docs := yaml.NewDecoder(strings.NewReader(string(data)))
 	var doc, second yaml.Node
 	if err := docs.Decode(&doc); err != nil {
@@ -78,7 +94,8 @@ func syntax(file string, err error) error {
 
 type decoder struct {
 	Lines
-	errs []error
+	refused []Refused
+	errs    []error
 }
 
 func (d *decoder) errorf(n *yaml.Node, format string, args ...any) {
@@ -97,6 +114,10 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, path string) {
 		return
 	case n.Kind == yaml.ScalarNode && n.Tag == "!!null":
 		return
+	}
+	if v.Kind() == reflect.Pointer {
+		v.Set(reflect.New(v.Type().Elem()))
+		v = v.Elem()
 	}
 	if text, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
 		if !d.is(n, yaml.ScalarNode, path) {
@@ -168,6 +189,10 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string) {
 	}
 	d.pairs(n, path, func(key, value *yaml.Node, full string) {
 		i, ok := fields[key.Value]
+		if why := d.refuses(path, key.Value); !ok && why != "" {
+			d.errorf(key, "%s %s", full, why)
+			return
+		}
 		if !ok {
 			in := ""
 			if path != "" {
@@ -178,6 +203,18 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string) {
 		}
 		d.value(value, v.Field(i), full)
 	})
+}
+
+var index = regexp.MustCompile(`\[\d+\]`)
+
+// refuses says why a key of the mapping at path is refused, "" if it is not.
+func (d *decoder) refuses(path, key string) string {
+	for _, r := range d.refused {
+		if slices.Contains(r.Keys[index.ReplaceAllString(path, "[]")], key) {
+			return r.Why
+		}
+	}
+	return ""
 }
 
 func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path string) {

@@ -6,6 +6,8 @@
 // Config into an image.
 package config
 
+import "mariner/internal/distro/yamlfile"
+
 // Config is one image.
 type Config struct {
 	// Name is the image's name: the folder and the stem of the files it becomes. Default: the name
@@ -26,7 +28,7 @@ type Config struct {
 	Output    Output    `yaml:"output"`
 
 	file  string
-	lines map[string]int
+	lines *yamlfile.Lines
 }
 
 // Type says what an image is for.
@@ -177,21 +179,7 @@ func (c *Config) File() string { return c.file }
 
 // Line is where a value stands in File, by its path ("os.services.enable[0]"); of the nearest
 // enclosing value if it is not written there, 0 if nothing is.
-func (c *Config) Line(path string) int {
-	for {
-		if n, ok := c.lines[path]; ok {
-			return n
-		}
-		i := len(path) - 1
-		for i > 0 && path[i] != '.' && path[i] != '[' {
-			i--
-		}
-		if i <= 0 {
-			return c.lines[""]
-		}
-		path = path[:i]
-	}
-}
+func (c *Config) Line(path string) int { return c.lines.Line(path) }
 
 // Has says whether the image is written in format f.
 func (c *Config) Has(f Format) bool {

@@ -118,9 +118,9 @@ func TestErrors(t *testing.T) {
 		{"not yet", "  hostname: mariner", "  selinux: {mode: enforcing}", "core.yaml:22: os.selinux is in the Image Customizer's vocabulary, but this version cannot do it yet"},
 		{"not yet, in a list", "      type: ext4\n", "      type: ext4\n      btrfs: {}\n", "core.yaml:20: storage.filesystems[1].btrfs is in"},
 		{"twice", "formats: [raw]", "formats: [raw]\nformats: [raw]", "core.yaml:3: formats is given twice, first on line 2"},
-		{"list", "[bash, kernel]", "bash", "core.yaml:24: os.packages.install is a single value, expected a list"},
-		{"number", "{timeout: 3}", "{timeout: long}", `core.yaml:34: os.bootloader.timeout: "long" is no whole number`},
-		{"text", "hostname: mariner", "hostname: 12", "core.yaml:22: os.hostname is 12, expected text: put it into quotes"},
+		{"list", "[bash, kernel]", "bash", "core.yaml:24: os.packages.install: expected a list (- item), found a single value"},
+		{"number", "{timeout: 3}", "{timeout: long}", `core.yaml:34: os.bootloader.timeout: expected a whole number, found "long"`},
+		{"text", "hostname: mariner", "hostname: 12", "core.yaml:22: os.hostname: expected text, found 12, which YAML takes for something else: put it into quotes"},
 		{"size", "maxSize: 4G", "maxSize: 4GB", `core.yaml:7: storage.disks[0].maxSize: "4GB" is no size`},
 		{"permissions", "permissions: 755", "permissions: 789", `core.yaml:31: os.additionalFiles[1].permissions: "789" are no permissions`},
 		{"type", "type: machine", "type: toaster", `core.yaml:1: type: "toaster" is none of machine, container`},
@@ -143,7 +143,7 @@ func TestErrors(t *testing.T) {
 		{"both ways", "enable: [containerd]", "enable: [containerd]\n    disable: [containerd]", "containerd is enabled as well"},
 		{"container", "type: machine", "type: container", "core.yaml:5: storage.disks: a container has none"},
 		{"anchor", "{timeout: 3}", "&x {timeout: 3}", "anchors and aliases are not used here"},
-		{"syntax", "formats: [raw]", "formats: [raw", "core.yaml: line"},
+		{"syntax", "formats: [raw]", "formats: [raw", "core.yaml:1: "},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if !strings.Contains(machine, tc.old) {

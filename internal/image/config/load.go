@@ -5,11 +5,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
 
-	"gopkg.in/yaml.v3"
-
+	"mariner/internal/distro/yamlfile"
 	"mariner/internal/fault"
 )
 
@@ -25,28 +23,35 @@ func Load(path string) (*Config, error) {
 
 // Parse is Load for data already read; the files that it names are looked for beside path.
 func Parse(path string, data []byte) (*Config, error) {
-	var doc yaml.Node
-	if err := yaml.Unmarshal(data, &doc); err != nil {
-		return nil, fault.Errorf(fault.Usage, "%s: %s", path, strings.TrimPrefix(err.Error(), "yaml: "))
+	c := &Config{}
+	var err error
+	c.lines, err = yamlfile.Decode(path, data, c, yamlfile.Refused{
+		Keys: later(), Why: "is in the Image Customizer's vocabulary, but this version cannot do it yet: remove it",
+	})
+	if err != nil {
+		return nil, fault.As(fault.Usage, err)
 	}
-	if len(doc.Content) == 0 {
-		return nil, fault.Errorf(fault.Usage, "%s: the file is empty; it needs at least type and os.packages.install", path)
-	}
-	c := &Config{file: path}
-	w := walker{file: path, lines: map[string]int{}, later: later()}
-	w.walk(doc.Content[0], reflect.TypeFor[Config](), "", "")
-	if len(w.errs) > 0 {
-		return nil, fault.As(fault.Usage, errors.Join(w.errs...))
-	}
-	if err := doc.Content[0].Decode(c); err != nil {
-		return nil, fault.Errorf(fault.Usage, "%s: %s", path, strings.TrimPrefix(err.Error(), "yaml: "))
-	}
-	c.lines = w.lines
+	c.file = path
 	c.complete()
 	if errs := c.check(); len(errs) > 0 {
 		return nil, fault.As(fault.Usage, errors.Join(errs...))
 	}
 	return c, nil
+}
+
+// later are keys of the Image Customizer's vocabulary that this version does not carry out: they are
+// refused by name instead of being called unknown.
+func later() map[string][]string {
+	return map[string][]string{
+		"":                      {"input", "iso", "pxe", "scripts", "previewFeatures", "baseConfigs"},
+		"storage":               {"resetPartitionsUuidsType", "verity", "reinitializeVerity"},
+		"storage.filesystems[]": {"btrfs"},
+		"os":                    {"selinux", "additionalDirs", "groups", "users", "modules", "overlays", "uki", "imageHistory"},
+		"os.packages":           {"updateExistingPackages", "installLists", "remove", "removeLists", "update", "updateLists", "snapshotTime", "removePackageManager"},
+		"os.bootloader":         {"resetType"},
+		"output":                {"artifacts", "selinuxPolicyPath"},
+		"output.image":          {"path", "cosi"},
+	}
 }
 
 // complete fills in what was left out.

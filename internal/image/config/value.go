@@ -5,8 +5,6 @@ import (
 	"math"
 	"regexp"
 	"strconv"
-
-	"gopkg.in/yaml.v3"
 )
 
 // Size is a number of bytes, written as a whole number with the unit K, M, G or T (powers of
@@ -50,19 +48,19 @@ func (s Size) String() string {
 	return strconv.FormatInt(int64(s), 10)
 }
 
-// UnmarshalYAML implements yaml.Unmarshaler.
-func (s *Size) UnmarshalYAML(n *yaml.Node) (err error) {
-	*s, err = ParseSize(n.Value)
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *Size) UnmarshalText(text []byte) (err error) {
+	*s, err = ParseSize(string(text))
 	return err
 }
 
-// UnmarshalYAML implements yaml.Unmarshaler.
-func (s *PartitionSize) UnmarshalYAML(n *yaml.Node) error {
-	if n.Value == "grow" {
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *PartitionSize) UnmarshalText(text []byte) error {
+	if string(text) == "grow" {
 		*s = Grow
 		return nil
 	}
-	size, err := ParseSize(n.Value)
+	size, err := ParseSize(string(text))
 	if err == nil && size == 0 {
 		err = fmt.Errorf("a partition cannot be empty")
 	}
@@ -70,22 +68,18 @@ func (s *PartitionSize) UnmarshalYAML(n *yaml.Node) error {
 	return err
 }
 
-// UnmarshalYAML implements yaml.Unmarshaler. 644 and "0644" are the same: the digits are octal.
-func (p *Permissions) UnmarshalYAML(n *yaml.Node) error {
-	v, err := strconv.ParseUint(n.Value, 8, 32)
+// UnmarshalText implements encoding.TextUnmarshaler. 644 and "0644" are the same: the digits are octal.
+func (p *Permissions) UnmarshalText(text []byte) error {
+	v, err := strconv.ParseUint(string(text), 8, 32)
 	if err != nil || v > 0o7777 {
-		return fmt.Errorf("%q are no permissions: expected three or four octal digits, such as \"644\"", n.Value)
+		return fmt.Errorf("%q are no permissions: expected three or four octal digits, such as \"644\"", text)
 	}
 	*p = Permissions(v)
 	return nil
 }
 
-// UnmarshalYAML implements yaml.Unmarshaler; "/efi" is short for {path: /efi}.
-func (m *MountPoint) UnmarshalYAML(n *yaml.Node) error {
-	if n.Kind == yaml.ScalarNode {
-		m.Path = n.Value
-		return nil
-	}
-	type plain MountPoint
-	return n.Decode((*plain)(m))
+// FromScalar implements yamlfile.Scalar; "/efi" is short for {path: /efi}.
+func (m *MountPoint) FromScalar(text string) error {
+	m.Path = text
+	return nil
 }
