@@ -32,16 +32,16 @@ run: build ## boots an image (IMAGE=core)
 test: image ## unit, differential and end-to-end tests
 	@tests/run
 
-test-full: image ## the same, and what takes long: two builds from nothing
+test-full: image ## the same, and what takes long: a second build from nothing
 	@tests/run --full
 
 bench: image ## measures against the tools that one would use instead
-	@tests/bench
+	@$(GO) run ./tests/bench
 
 lint: setup ## vet, staticcheck, gofumpt
 	@tests/lint
 
-reproducible: image ## builds all twice, in two folders, at two times, and compares
+reproducible: image ## builds all once more, in another folder, at another time, and compares
 	@tests/reproducible
 
 # --- what these are made of
