@@ -25,7 +25,7 @@ func findSpec(specs []*spec.Spec, name string) (*spec.Spec, error) {
 		}
 		names = append(names, s.Name)
 	}
-	return nil, fault.Errorf(fault.Usage, "there is no package %q in the tree", name, yamlfile.Nearest(name, names))
+	return nil, fault.Errorf(fault.Usage, "there is no package %q in the tree%s", name, yamlfile.Nearest(name, names))
 }
 
 // Select is what the named packages need, themselves included; everything if none is named.

@@ -2,7 +2,6 @@ package project
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -45,8 +44,8 @@ func (p *Project) Run(ctx context.Context, name string, o RunOptions) error {
 		return err
 	}
 	if o.SSHPort != 0 {
-		fmt.Fprintf(os.Stderr, "ssh -p %d %s@localhost leads into the guest", o.SSHPort, user)
-		if len(creds["tmpfiles.extra"]) == 0 {
+		fmt.Fprintf(os.Stderr, "ssh -p %d %s@localhost leads into the guest, so does root@localhost", o.SSHPort, user)
+		if creds["ssh.authorized_keys.root"] == nil {
 			fmt.Fprint(os.Stderr, " (but no key was found in ~/.ssh: name one with --key)")
 		}
 		fmt.Fprintln(os.Stderr)
@@ -64,7 +63,8 @@ func (p *Project) Run(ctx context.Context, name string, o RunOptions) error {
 
 var accountName = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,30}$`)
 
-// account is a user and a key as systemd credentials (systemd.system-credentials(7)).
+// account is a user with a key, as systemd credentials. Root gets the key too: nobody in the image can become root
+// by a password, and who starts a machine owns it.
 func account(name, keyFile string) (string, map[string][]byte, error) {
 	if name == "" || name == "root" {
 		name = "mariner"
@@ -72,18 +72,12 @@ func account(name, keyFile string) (string, map[string][]byte, error) {
 	if !accountName.MatchString(name) {
 		return "", nil, fault.Errorf(fault.Usage, "%q is no name for an account: expected lower case letters, digits, - and _", name)
 	}
-	creds := map[string][]byte{
-		"sysusers.extra": fmt.Appendf(nil, "u %s - \"%s\" /home/%s /bin/bash\nm %s wheel\n", name, name, name, name),
-	}
 	key, err := publicKey(keyFile)
-	if err != nil || key == nil {
-		return name, creds, err
+	creds := vm.User(name, key)
+	if key != nil {
+		creds["ssh.authorized_keys.root"] = key
 	}
-	creds["tmpfiles.extra"] = fmt.Appendf(nil, `d /home/%[1]s 0700 %[1]s %[1]s
-d /home/%[1]s/.ssh 0700 %[1]s %[1]s
-f~ /home/%[1]s/.ssh/authorized_keys 0600 %[1]s %[1]s - %[2]s
-`, name, base64.StdEncoding.EncodeToString(key))
-	return name, creds, nil
+	return name, creds, err
 }
 
 // publicKey reads a public key; nil if none was named and there is none.
