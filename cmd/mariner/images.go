@@ -16,7 +16,7 @@ func (a *app) image() *cobra.Command {
 		Short: "Build images from their configurations, and the packages that they need",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: a.with(func(ctx context.Context, p *project.Project, args []string) error {
-			return p.BuildImages(ctx, args)
+			return p.Heal(func() error { return p.BuildImages(ctx, args) })
 		}),
 	}
 	build.Flags().BoolVar(&a.options.NoCheck, "nocheck", false, "leave out %check")

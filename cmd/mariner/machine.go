@@ -19,6 +19,7 @@ func (a *app) doctor() *cobra.Command {
 		Short: "Say what this machine lacks, and the command that mends it",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			a.begun = true
 			return project.Doctor(c.Context(), os.Stdout)
 		},
 	}

@@ -40,6 +40,9 @@ func run() int {
 		fmt.Fprintln(os.Stderr, "mariner: interrupted; what was finished is kept, the same command goes on from there")
 		return 130
 	}
+	if !a.begun { // cobra's own errors have no kind: an unknown command, a wrong number of arguments
+		err = fault.As(fault.Usage, err)
+	}
 	fmt.Fprintf(os.Stderr, "mariner: %v\n", err)
 	return int(fault.KindOf(err))
 }
@@ -49,6 +52,7 @@ type app struct {
 	options  project.Options
 	progress string
 	verbose  bool
+	begun    bool // the command line was right
 	closeUI  func()
 }
 
@@ -84,6 +88,7 @@ Exit codes: 0 done, 1 an error of no kind below, 2 usage or a wrong file of the 
 // with opens the tree, does something with it and closes it.
 func (a *app) with(do func(ctx context.Context, p *project.Project, args []string) error) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, args []string) (err error) {
+		a.begun = true
 		sink, closeUI, err := ui.New(os.Stderr, a.progress, a.verbose)
 		if err != nil {
 			return fault.As(fault.Usage, err)

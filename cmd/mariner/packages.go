@@ -16,11 +16,13 @@ func (a *app) build() *cobra.Command {
 		Use:   "build [package...]",
 		Short: "Build packages (all of the tree if none is named), sign them, publish out/repo",
 		RunE: a.with(func(ctx context.Context, p *project.Project, args []string) error {
-			b, nodes, err := p.Build(ctx, args...)
-			if err != nil {
-				return err
-			}
-			return p.Publish(ctx, b, nodes)
+			return p.Heal(func() error {
+				b, nodes, err := p.Build(ctx, args...)
+				if err != nil {
+					return err
+				}
+				return p.Publish(ctx, b, nodes)
+			})
 		}),
 	}
 	c.Flags().BoolVar(&a.options.NoCheck, "nocheck", false, "leave out %check")
@@ -34,11 +36,13 @@ func (a *app) pkg() *cobra.Command {
 		Short: "Build packages and what they need",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: a.with(func(ctx context.Context, p *project.Project, args []string) error {
-			b, nodes, err := p.Build(ctx, args...)
-			if err != nil {
-				return err
-			}
-			return p.PrintBuilt(ctx, os.Stdout, b, nodes, args)
+			return p.Heal(func() error {
+				b, nodes, err := p.Build(ctx, args...)
+				if err != nil {
+					return err
+				}
+				return p.PrintBuilt(ctx, os.Stdout, b, nodes, args)
+			})
 		}),
 	}
 	build.Flags().BoolVar(&a.options.NoCheck, "nocheck", false, "leave out %check")

@@ -20,6 +20,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"time"
 
 	"mariner/internal/fault"
 	"mariner/internal/sandbox"
@@ -124,6 +125,9 @@ func (r *Roots) make(ctx context.Context, tmp string) error {
 		args = append(args, "deb "+a+" "+r.Stage0.Suite+" "+strings.Join(r.Stage0.Components, " "))
 	}
 	boot := exec.CommandContext(ctx, "mmdebstrap", args...)
+	// So it removes its own temporary root, a gigabyte.
+	boot.Cancel = func() error { return boot.Process.Signal(os.Interrupt) }
+	boot.WaitDelay = time.Minute
 	var log tail
 	boot.Stderr = &log
 	// mmdebstrap works in a directory that every user can reach.
@@ -148,7 +152,11 @@ func (r *Roots) make(ctx context.Context, tmp string) error {
 		Args: cmd, Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8"}, Stdin: out, Stdout: &unpackLog, Stderr: &unpackLog,
 	})
 	io.Copy(io.Discard, out)
-	if err := boot.Wait(); err != nil {
+	err = boot.Wait()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
 		return fault.Errorf(fault.Environment, "mmdebstrap could not make stage0: %w\n%s", err, log.String())
 	}
 	if unpackErr != nil {

@@ -81,16 +81,17 @@ func (b *Builder) Tasks(nodes []*plan.Node) []*Task {
 	var out []*Task
 	for _, n := range nodes {
 		t := &Task{Name: "build " + n.Name(), Expected: defaultDuration, Memory: defaultMemory}
+		var before time.Duration // what it took last time
 		if last, err := b.Store.Last("build " + n.Name()); err == nil && last != nil {
-			t.Expected, t.Memory = last.Duration, max(last.PeakMemory, 64<<20)
+			t.Expected, t.Memory, before = last.Duration, max(last.PeakMemory, 64<<20), last.Duration
 		}
-		ready := &Task{Name: "prepare " + n.Name(), Free: true, Do: func(ctx context.Context) error { return b.prepare(ctx, n) }}
+		ready := &Task{Name: "prepare " + n.Name(), For: t, Free: true, Do: func(ctx context.Context) error { return b.prepare(ctx, n) }}
 		for _, m := range n.Needs {
 			ready.Needs = append(ready.Needs, tasks[m])
 		}
 		t.Needs = []*Task{ready}
 		t.Do = func(ctx context.Context) error {
-			_, err := b.Build(ctx, n, t.Expected)
+			_, err := b.Build(ctx, n, before)
 			return err
 		}
 		tasks[n] = t
@@ -170,7 +171,8 @@ func (b *Builder) prepare(ctx context.Context, n *plan.Node) error {
 	return err
 }
 
-// Build builds n, or finds it built from the same inputs. All that n needs was built before.
+// Build builds n, or finds it built from the same inputs. All that n needs was built before. expected
+// is what it took last time, 0 if it was never built.
 func (b *Builder) Build(ctx context.Context, n *plan.Node, expected time.Duration) (*Product, error) {
 	if p := b.Product(n); p != nil {
 		return p, nil

@@ -123,7 +123,8 @@ func (l *Local) Build(ctx context.Context, a Action) (*Built, error) {
 		return nil, fmt.Errorf("building %s: %w", a.Package, err)
 	}
 	built.Duration = time.Since(started)
-	return built, nil
+	// The root of an earlier failure has no more to tell.
+	return built, l.Runner.RemoveAll(ctx, filepath.Join(l.Failed, a.Package))
 }
 
 // buildScript runs as root of the namespace and becomes the build user. $1: spec, $2: architecture, $3: --nocheck or nothing.

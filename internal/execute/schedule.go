@@ -19,6 +19,8 @@ type Task struct {
 	Do func(context.Context) error
 	// Free says that the task takes no core while it runs (it waits for the network).
 	Free bool
+	// For is the task that this one only prepares, if there is one: its failure is that task's.
+	For *Task
 
 	rest time.Duration // from its start to the end of the longest chain that begins with it
 }
@@ -240,6 +242,9 @@ func (s *schedule) hold(ctx context.Context, t *Task) (err error) {
 // done notes how t ended and makes ready, or gives up, what waited for it.
 func (s *schedule) done(t *Task, err error) {
 	if err != nil {
+		if t.For != nil {
+			t = t.For
+		}
 		s.giveUp(t, &Failure{Task: t.Name, Err: err})
 		return
 	}
@@ -271,7 +276,7 @@ func (s *schedule) result(ctx context.Context) error {
 	var out Failures
 	for _, t := range s.tasks {
 		// What only prepares another task is not told of as well.
-		if f := s.failed[t]; f != nil && !(t.Free && f.Because != "") {
+		if f := s.failed[t]; f != nil && t.For == nil {
 			out = append(out, *f)
 		}
 	}

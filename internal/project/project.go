@@ -250,6 +250,21 @@ func (p *Project) Build(ctx context.Context, names ...string) (*execute.Builder,
 	return b, nodes, err
 }
 
+// Heal does do, and does it again for each damaged file of the store that it met: the file has been
+// set aside, so that what it came from is done anew.
+func (p *Project) Heal(do func() error) error {
+	for met := map[string]bool{}; ; {
+		err := do()
+		var damaged *store.CorruptError
+		if !errors.As(err, &damaged) || met[damaged.Path] {
+			return err
+		}
+		met[damaged.Path] = true
+		p.Sink.Emit(ui.Event{Type: ui.Warning, Kind: "store", Name: damaged.Path, Message: fmt.Sprintf(
+			"damaged: expected %s, found %s; it is made anew", damaged.Expected, damaged.Found)})
+	}
+}
+
 func (p *Project) find(g *plan.Graph, name string) (*plan.Node, error) {
 	if n := g.Find(name); n != nil {
 		return n, nil

@@ -149,7 +149,9 @@ func (n *Namespaces) Run(ctx context.Context, c Command) (Usage, error) {
 		failWr.Close()
 		return Usage{}, err
 	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: uintptr(flags)}
+	// Out of the terminal's session, unless it is at the terminal: Ctrl-C is for us, who end the sandbox
+	// as a whole, and what runs inside can ask nobody.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: uintptr(flags), Setsid: c.Stdin != os.Stdin}
 	if ids.direct {
 		m := []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0, Size: 65536}}
 		cmd.SysProcAttr.UidMappings, cmd.SysProcAttr.GidMappings = m, m

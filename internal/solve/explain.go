@@ -74,6 +74,9 @@ func (e *explainer) problem(infos []C.glue_info, wants []want, request C.int) Pr
 	}
 	if request != 0 {
 		for _, c := range e.pkg(request) {
+			if c.Kind == Otherwise { // the rich dependencies have no part in it
+				continue
+			}
 			c.Kind, c.Package = Wanted, ""
 			p.Wants = append(p.Wants, c)
 		}

@@ -199,12 +199,15 @@ func (r *Reader) parse(ctx context.Context, specs []*Spec, keys []store.Digest, 
 }
 
 // explain turns RPM's message into ours: the path on this machine, and the line first where RPM
-// says one ("error: line 7: …").
+// says one ("error: line 7: …", "error: PATH:7: …").
 func explain(file, inside, msg string) string {
 	msg = strings.ReplaceAll(msg, inside, filepath.Base(file))
 	var out []string
 	for line := range strings.SplitSeq(msg, "\n") {
 		line = strings.TrimPrefix(line, "error: ")
+		if strings.TrimSpace(line) == "^" { // points into the line above, which is no longer as it was
+			continue
+		}
 		if m := rpmLine.FindStringSubmatch(line); m != nil {
 			line = file + ":" + m[1] + ": " + m[2]
 		} else if line != "" {
@@ -215,7 +218,7 @@ func explain(file, inside, msg string) string {
 	return strings.Join(out, "\n")
 }
 
-var rpmLine = regexp.MustCompile(`^line (\d+): (.*)$`)
+var rpmLine = regexp.MustCompile(`^(?:line |[^/ ]+\.spec:)(\d+): (.*)$`)
 
 var sourceLine = regexp.MustCompile(`(?i)^\s*(source|patch)(\d*)\s*:`)
 
