@@ -10,8 +10,7 @@ TOOLCHAIN    := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mariner-go/bin
 export PATH  := $(PATH):$(TOOLCHAIN):/usr/local/go/bin
 GO           := go
 MARINER      := bin/mariner
-# core waits for the specs of systemd and rpm
-IMAGES       ?= core-container
+IMAGES       ?= core-container core
 IMAGE        ?= core
 
 .PHONY: all setup build image run test test-full bench lint reproducible clean

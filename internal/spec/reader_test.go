@@ -191,7 +191,8 @@ func TestCache(t *testing.T) {
 	s := first[0]
 	s.LocateSources()
 	want := []spec.Source{
-		{URL: "https://example.invalid/a/b.tar", Number: 0, Line: 6}, {URL: "c.txt", Number: 1, Line: 7},
+		{URL: "https://example.invalid/a/b.tar", Number: 0, Line: 6},
+		{URL: "c.txt", Number: 1, Line: 7},
 		{URL: "d.patch", Number: 5, Patch: true, Line: 8},
 	}
 	if !slices.Equal(s.Sources, want) || !s.Check || !slices.Equal(s.Packages[0].Paths(), []string{"/usr/share/one"}) {

@@ -48,8 +48,10 @@ func (b *bench) rootfs() ([]measure, error) {
 		return os.Mkdir(root, 0o755)
 	}
 	return []measure{{
-		"rootfs of the container base", side{"image build", again, b.command("bin/mariner", "--progress", "quiet", "image", "build", base)},
-		side{"dnf --installroot, tar", fresh, dnf}, 5,
+		"rootfs of the container base",
+		side{"image build", again, b.command("bin/mariner", "--progress", "quiet", "image", "build", base)},
+		side{"dnf --installroot, tar", fresh, dnf},
+		5,
 	}}, nil
 }
 

@@ -41,7 +41,8 @@ func (b *bench) packages() ([]measure, error) {
 		return nil, err
 	}
 	return []measure{{
-		"build of zlib", side{"package build", comment, b.command("bin/mariner", "--distro", tree, "--progress", "quiet", "package", "build", "zlib")},
+		"build of zlib",
+		side{"package build", comment, b.command("bin/mariner", "--distro", tree, "--progress", "quiet", "package", "build", "zlib")},
 		bare, 5,
 	}}, nil
 }
