@@ -30,14 +30,15 @@ func (a *app) cache() *cobra.Command {
 	var keep store.Policy
 	gc := &cobra.Command{
 		Use:   "gc",
-		Short: "Remove what no newest result refers to",
+		Short: "Remove what no newest result refers to, and roots of failed builds older than a day",
 		Args:  cobra.NoArgs,
 		RunE: a.with(func(ctx context.Context, p *project.Project, _ []string) error {
 			freed, err := p.Store.GC(ctx, keep)
 			if err != nil {
 				return err
 			}
-			fmt.Printf("removed %d results, %d files, %d trees: %d MB; left: %d MB\n", freed.Results, freed.Files, freed.Trees, freed.Freed>>20, freed.Left>>20)
+			fmt.Printf("removed %d results, %d files, %d trees, %d failed roots: %d MB; left: %d MB\n",
+				freed.Results, freed.Files, freed.Trees, freed.Failed, freed.Freed>>20, freed.Left>>20)
 			return nil
 		}),
 	}

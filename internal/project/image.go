@@ -22,7 +22,7 @@ import (
 )
 
 // imageLogic is the version of how images are composed; part of the key of an image.
-const imageLogic = "1"
+const imageLogic = "3"
 
 // BuildImages builds images from their configurations: the packages that they need first, which are
 // signed and published together with all that the tree has built for them.

@@ -14,13 +14,14 @@ import (
 	"mariner/internal/store"
 )
 
-// aptURL is a file of a Debian source package: apt:SUITE/SOURCE/FILE, of the component main. The archives
-// are those that the host's apt uses, or that mariner.yaml names.
+// aptURL is a file of a Debian source package: apt:SUITE/SOURCE/FILE, of the component main. A FILE that
+// ends in .deb is one that Debian built of the package, for amd64 or for all. The archives are those that
+// the host's apt uses, or that mariner.yaml names.
 //
 // A file whose digest is known is asked for where Debian's pool has a package's files (pool/main/z/zlib/FILE);
 // as the digest decides, no index is needed. Only if it is not there, and to learn a digest, it is looked
 // for in the signed indices of SUITE, SUITE-security and SUITE-updates, in any version that they list.
-// An archive is asked for its index at most once in an hour.
+// An archive is asked for an index at most once in an hour.
 type aptURL struct{ suite, source, file string }
 
 func parseApt(text string) (aptURL, error) {
@@ -29,6 +30,14 @@ func parseApt(text string) (aptURL, error) {
 		return aptURL{}, fmt.Errorf("expected apt:SUITE/SOURCE/FILE, say apt:trixie/zlib/zlib_1.3.1.orig.tar.gz, found %q", text)
 	}
 	return aptURL{m[1], m[2], m[3]}, nil
+}
+
+// list is the index that has the file.
+func (a *aptURL) list() list {
+	if strings.HasSuffix(a.file, ".deb") {
+		return packages
+	}
+	return sources
 }
 
 // suites are where to look, the likeliest first.
@@ -70,7 +79,7 @@ func (f *Fetcher) search(ctx context.Context, r *Ref, a aptURL, try func(x *inde
 	var files []string
 	found, indices := false, 0
 	for _, suite := range a.suites() {
-		x, err := f.suite(ctx, suite)
+		x, err := f.suite(ctx, suite, a.list())
 		if err != nil {
 			errs = append(errs, err)
 		}
@@ -105,7 +114,7 @@ func (f *Fetcher) notFound(r *Ref, a *aptURL, found bool, indices int, files []s
 	case err != nil:
 		return r.errorf("%w", err)
 	case len(files) == 0:
-		return r.errorf("Debian %s has no source package %s in main: mend %s", a.suite, a.source, r.URL)
+		return r.errorf("Debian %s has no source package %s in %s: mend %s", a.suite, a.source, a.list(), r.URL)
 	}
 	slices.Sort(files)
 	return r.errorf("Debian %s has no such file in %s; it has %s: take one of these", a.suite, a.source, strings.Join(slices.Compact(files), ", "))

@@ -60,29 +60,45 @@ func newArchive(t *testing.T) *archive {
 	return a
 }
 
-// suite adds a suite to the archive below base, with an index of packages, each written as
-// "SOURCE DIRECTORY FILE…"; a file's content is its name.
+// suite adds a suite to the archive below base, with the indices of packages, each written as
+// "SOURCE DIRECTORY FILE…"; a file's content is its name. There is no index without a file.
 func (a *archive) suite(t *testing.T, base, suite string, packages ...string) {
 	t.Helper()
-	var sources bytes.Buffer
+	var sources, debs bytes.Buffer
 	for _, p := range packages {
 		f := strings.Fields(p)
-		fmt.Fprintf(&sources, "Package: %s\nBinary: x,\n y\nDirectory: %s\nFiles:\n 00 1 wrong\nChecksums-Sha256:\n", f[0], f[1])
+		var sums string
 		for _, name := range f[2:] {
-			fmt.Fprintf(&sources, " %s %d %s\n", sum256([]byte(name)), len(name), name)
+			if binary, _, ok := strings.Cut(name, "_"); ok && strings.HasSuffix(name, ".deb") {
+				fmt.Fprintf(&debs, "Package: %s\nSource: %s (2)\nSize: %d\nFilename: %s/%s\nSHA256: %s\nDescription: x\n Filename: y\n\n",
+					binary, f[0], len(name), f[1], name, sum256([]byte(name)))
+				continue
+			}
+			sums += fmt.Sprintf(" %s %d %s\n", sum256([]byte(name)), len(name), name)
 		}
-		sources.WriteString("\n")
+		if sums != "" {
+			fmt.Fprintf(&sources, "Package: %s\nBinary: x,\n y\nDirectory: %s\nFiles:\n 00 1 wrong\nChecksums-Sha256:\n%s\n", f[0], f[1], sums)
+		}
 	}
-	var packed bytes.Buffer
-	w := gzip.NewWriter(&packed)
-	w.Write(sources.Bytes())
-	w.Close()
-	text := fmt.Sprintf("Origin: Test\nAcquire-By-Hash: yes\nMD5Sum:\n 00 1 main/source/Sources.gz\nSHA256:\n %s %d main/source/Sources.gz\n", sum256(packed.Bytes()), packed.Len())
+	text := "Origin: Test\nAcquire-By-Hash: yes\nMD5Sum:\n 00 1 main/source/Sources.gz\nSHA256:\n"
 	dist := base + "/dists/" + suite
 	a.Lock()
 	defer a.Unlock()
+	for folder, list := range map[string]struct {
+		name string
+		text []byte
+	}{"main/source/": {"Sources.gz", sources.Bytes()}, "main/binary-amd64/": {"Packages.gz", debs.Bytes()}} {
+		if len(list.text) == 0 {
+			continue
+		}
+		var packed bytes.Buffer
+		w := gzip.NewWriter(&packed)
+		w.Write(list.text)
+		w.Close()
+		text += fmt.Sprintf(" %s %d %s\n", sum256(packed.Bytes()), packed.Len(), folder+list.name)
+		a.files[dist+"/"+folder+"by-hash/SHA256/"+sum256(packed.Bytes())] = packed.Bytes()
+	}
 	a.files[dist+"/InRelease"] = a.sign(t, text)
-	a.files[dist+"/main/source/by-hash/SHA256/"+sum256(packed.Bytes())] = packed.Bytes()
 }
 
 func (a *archive) sign(t *testing.T, text string) []byte {
@@ -115,7 +131,10 @@ func (a *archive) count(part string) int {
 	return n
 }
 
-const zlibFile = "zlib_1.3+really1~rc1.orig.tar.gz"
+const (
+	zlibFile = "zlib_1.3+really1~rc1.orig.tar.gz"
+	zlibDeb  = "librust-zlib-dev_1.3+really1~rc1-1+b2_amd64.deb"
+)
 
 func TestAptWithDigest(t *testing.T) {
 	cases := []struct {
@@ -132,16 +151,22 @@ func TestAptWithDigest(t *testing.T) {
 		{"no such file", "/none", "apt:trixie/zlib/zlib_9.orig.tar.gz", 4, "no such file in zlib; it has zlib_1.3+really1~rc1.orig.tar.gz, zlib_2.dsc: take one"},
 		{"no such package", "/none", "apt:trixie/zlob/zlob.tar.gz", 4, "Debian trixie has no source package zlob in main"},
 		{"no such suite", "/none", "apt:tricky/zlib/zlib.tar.gz", 6, "no Debian archive of this machine has the suite tricky"},
+		{"a .deb in the pool", "/debian/pool/main/z/zlib/" + zlibDeb, "apt:trixie/zlib/" + zlibDeb, 0, ""},
+		{"a .deb elsewhere, by the index", "/debian/pool/other/" + zlibDeb, "apt:trixie/zlib/" + zlibDeb, 1, ""},
+		{"a .deb by the index of security", "/debian-security/pool/updates/other/" + zlibDeb, "apt:trixie/zlib/" + zlibDeb, 2, ""},
+		{"a .deb listed, but missing", "/none", "apt:trixie/zlib/" + zlibDeb, 4, "the archive lists it but does not give it"},
+		{"no such .deb", "/none", "apt:trixie/zlib/zlib_9_amd64.deb", 4, "no such file in zlib; it has " + zlibDeb + ", zlib1g_2_all.deb: take one"},
+		{"no such package of .deb files", "/none", "apt:trixie/zlob/zlob_1_all.deb", 4, "Debian trixie has no source package zlob in main/binary-amd64/Packages: mend"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			a := newArchive(t)
-			a.suite(t, "/debian", "trixie", "zlib pool/other zlib_2.dsc "+zlibFile, "zlibrary pool/x x.tar")
-			a.suite(t, "/debian-security", "trixie-security", "zlib pool/updates/other "+zlibFile)
-			a.files[c.at] = []byte(zlibFile)
-			b := newBench(t, a.options())
+			a.suite(t, "/debian", "trixie", "zlib pool/other zlib_2.dsc zlib1g_2_all.deb "+zlibFile+" "+zlibDeb, "zlibrary pool/x x.tar x_1_all.deb")
+			a.suite(t, "/debian-security", "trixie-security", "zlib pool/updates/other "+zlibFile+" "+zlibDeb)
 			name := FileName(c.url)
-			got, err := b.Fetch(t.Context(), b.dir, b.sigs(t, map[string]string{name: sum256([]byte(zlibFile))}), []Ref{b.ref(c.url)})
+			a.files[c.at] = []byte(name)
+			b := newBench(t, a.options())
+			got, err := b.Fetch(t.Context(), b.dir, b.sigs(t, map[string]string{name: sum256([]byte(name))}), []Ref{b.ref(c.url)})
 			if n := a.count("InRelease"); n != c.indices {
 				t.Errorf("expected %d requests for an InRelease, found %d: %q", c.indices, n, a.asked)
 			}
@@ -149,11 +174,18 @@ func TestAptWithDigest(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				b.holds(t, got[name], []byte(zlibFile))
+				b.holds(t, got[name], []byte(name))
 			} else if err == nil || !strings.Contains(err.Error(), c.wrong) || !strings.HasPrefix(err.Error(), "SPECS/zlib/zlib.spec:7: "+name) {
 				t.Errorf("expected %q, found %v", c.wrong, err)
 			}
-			if a.count("really1~rc1") > 0 && a.count("zlib_1.3%2Breally1~rc1") == 0 {
+			other := "binary-amd64"
+			if strings.HasSuffix(name, ".deb") {
+				other = "main/source"
+			}
+			if a.count(other) > 0 {
+				t.Errorf("expected no request for %s: %q", other, a.asked)
+			}
+			if a.count("really1~rc1") > 0 && a.count("_1.3%2Breally1~rc1") == 0 {
 				t.Errorf("expected an escaped plus: %q", a.asked)
 			}
 		})
@@ -161,47 +193,52 @@ func TestAptWithDigest(t *testing.T) {
 }
 
 func TestAptUpdate(t *testing.T) {
-	a := newArchive(t)
-	a.suite(t, "/debian", "trixie", "zlib pool/main/z/zlib zlib_2.dsc "+zlibFile)
-	a.files["/debian/pool/main/z/zlib/"+zlibFile] = []byte(zlibFile)
-	b := newBench(t, a.options())
-	at := time.Now()
-	b.now = func() time.Time { return at }
-	refs := []Ref{b.ref("apt:trixie/zlib/" + zlibFile)}
-	update := func(f *Fetcher) {
-		t.Helper()
-		if err := f.Update(t.Context(), b.dir, refs); err != nil {
-			t.Fatal(err)
-		}
-		sigs, err := ReadSignatures(SignaturesFile(b.dir))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if sum, _ := sigs.Of(zlibFile); sum.Hex != sum256([]byte(zlibFile)) {
-			t.Errorf("found %v", sum)
-		}
+	for name, list := range map[string]string{zlibFile: "main/source", zlibDeb: "main/binary-amd64"} {
+		t.Run(name, func(t *testing.T) {
+			a := newArchive(t)
+			const other = " zlib_2.dsc zlib1g_2_all.deb"
+			a.suite(t, "/debian", "trixie", "zlib pool/main/z/zlib "+name+other)
+			a.files["/debian/pool/main/z/zlib/"+name] = []byte(name)
+			b := newBench(t, a.options())
+			at := time.Now()
+			b.now = func() time.Time { return at }
+			refs := []Ref{b.ref("apt:trixie/zlib/" + name)}
+			update := func(f *Fetcher) {
+				t.Helper()
+				if err := f.Update(t.Context(), b.dir, refs); err != nil {
+					t.Fatal(err)
+				}
+				sigs, err := ReadSignatures(SignaturesFile(b.dir))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if sum, _ := sigs.Of(name); sum.Hex != sum256([]byte(name)) {
+					t.Errorf("found %v", sum)
+				}
+			}
+			check := func(releases, indices int) {
+				t.Helper()
+				if r, i, all := a.count("InRelease"), a.count(list+"/by-hash"), a.count("by-hash"); r != releases || i != indices || all != i {
+					t.Errorf("expected %d InRelease and %d indices, found %d and %d, and %d others", releases, indices, r, i, all-i)
+				}
+			}
+			update(b.Fetcher)
+			check(1, 1)
+			update(b.Fetcher) // known to this process
+			check(1, 1)
+			next := New(b.store, a.options())
+			next.now = func() time.Time { return at.Add(59 * time.Minute) }
+			update(next) // known to the store
+			check(1, 1)
+			next.now = func() time.Time { return at.Add(61 * time.Minute) }
+			update(next) // asked again, unchanged
+			check(2, 1)
+			a.suite(t, "/debian", "trixie", "zlib pool/main/z/zlib "+name+other, "zlob pool/main/z/zlob zlob_3.dsc zlob_3_all.deb")
+			next.now = func() time.Time { return at.Add(3 * time.Hour) }
+			update(next) // asked again, changed
+			check(3, 2)
+		})
 	}
-	check := func(releases, indices int) {
-		t.Helper()
-		if r, i := a.count("InRelease"), a.count("by-hash"); r != releases || i != indices {
-			t.Errorf("expected %d InRelease and %d indices, found %d and %d", releases, indices, r, i)
-		}
-	}
-	update(b.Fetcher)
-	check(1, 1)
-	update(b.Fetcher) // known to this process
-	check(1, 1)
-	next := New(b.store, a.options())
-	next.now = func() time.Time { return at.Add(59 * time.Minute) }
-	update(next) // known to the store
-	check(1, 1)
-	next.now = func() time.Time { return at.Add(61 * time.Minute) }
-	update(next) // asked again, unchanged
-	check(2, 1)
-	a.suite(t, "/debian", "trixie", "zlib pool/main/z/zlib zlib_3.dsc "+zlibFile)
-	next.now = func() time.Time { return at.Add(3 * time.Hour) }
-	update(next) // asked again, changed
-	check(3, 2)
 }
 
 func TestAptRefuses(t *testing.T) {
@@ -232,7 +269,7 @@ func TestAptRefuses(t *testing.T) {
 		}, "expected a signed text", fault.Source},
 		{"no index listed", func(t *testing.T, a *archive, _ *Options) {
 			a.files["/debian/dists/trixie/InRelease"] = a.sign(t, "Origin: Test\n")
-		}, "expected main/source/Sources in its list", fault.Source},
+		}, "expected LIST in its list", fault.Source},
 		{"changed index", func(_ *testing.T, a *archive, _ *Options) {
 			for path := range a.files {
 				if strings.Contains(path, "by-hash") {
@@ -246,23 +283,28 @@ func TestAptRefuses(t *testing.T) {
 					delete(a.files, path)
 				}
 			}
-		}, "main/source/Sources.gz: 404 Not Found", fault.Source},
+		}, "LIST.gz: 404 Not Found", fault.Source},
 		{"another file in the pool", func(_ *testing.T, a *archive, _ *Options) {
-			a.files["/debian/pool/main/z/zlib/"+zlibFile] = []byte("changed")
+			for _, name := range []string{zlibFile, zlibDeb} {
+				a.files["/debian/pool/main/z/zlib/"+name] = []byte("changed")
+			}
 		}, "wrong digest", fault.Source},
 		{"no archive", func(t *testing.T, _ *archive, o *Options) { o.Debian, o.AptDir = nil, t.TempDir() }, "names no Debian archive: name one in sources.debian", fault.Environment},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			a := newArchive(t)
-			a.suite(t, "/debian", "trixie", "zlib pool/main/z/zlib "+zlibFile)
-			a.files["/debian/pool/main/z/zlib/"+zlibFile] = []byte(zlibFile)
-			o := a.options()
-			c.spoil(t, a, &o)
-			b := newBench(t, o)
-			err := b.Update(t.Context(), b.dir, []Ref{b.ref("apt:trixie/zlib/" + zlibFile)})
-			if err == nil || !strings.Contains(err.Error(), c.want) || fault.KindOf(err) != c.kind {
-				t.Errorf("expected %q (%v), found %v (%v)", c.want, c.kind, err, fault.KindOf(err))
+			for name, list := range map[string]string{zlibFile: "main/source/Sources", zlibDeb: "main/binary-amd64/Packages"} {
+				a := newArchive(t)
+				a.suite(t, "/debian", "trixie", "zlib pool/main/z/zlib "+zlibFile+" "+zlibDeb)
+				a.files["/debian/pool/main/z/zlib/"+name] = []byte(name)
+				o := a.options()
+				c.spoil(t, a, &o)
+				b := newBench(t, o)
+				err := b.Update(t.Context(), b.dir, []Ref{b.ref("apt:trixie/zlib/" + name)})
+				want := strings.ReplaceAll(c.want, "LIST", list)
+				if err == nil || !strings.Contains(err.Error(), want) || fault.KindOf(err) != c.kind {
+					t.Errorf("%s: expected %q (%v), found %v (%v)", name, want, c.kind, err, fault.KindOf(err))
+				}
 			}
 		})
 	}
@@ -340,23 +382,44 @@ func TestPool(t *testing.T) {
 	}
 }
 
-func TestCompactRefuses(t *testing.T) {
-	for _, c := range []struct{ name, text, want string }{
-		{"empty", "", "it lists no source package"},
-		{"no files", "Package: a\nDirectory: b\n", "it lists no source package"},
-		{"short line", "Package: a\nDirectory: b\nChecksums-Sha256:\n abc 1\n", "line 4: expected a digest, a size and a name"},
-		{"digest", "Package: a\nChecksums-Sha256:\n abc 1 c\n", `line 3: expected a SHA-256, found "abc"`},
-		{"size", "Package: a\nChecksums-Sha256:\n " + sum256(nil) + " x c\n", `line 3: expected a size in bytes, found "x"`},
-		{"blanks", "Package: a b\n", "line 1: expected one word"},
+func TestCompact(t *testing.T) {
+	const none = "expected the files of source packages, found none"
+	sum := sum256(nil)
+	for _, c := range []struct{ name, text, want, wrong string }{
+		{"empty", "", "", none},
+		{"no files", "Package: a\nDirectory: b\n", "", none},
+		{"short line", "Package: a\nDirectory: b\nChecksums-Sha256:\n abc 1\n", "", "line 4: expected a digest, a size and a name"},
+		{"digest", "Package: a\nChecksums-Sha256:\n abc 1 c\n", "", `line 3: expected a SHA-256, found "abc"`},
+		{"size", "Package: a\nChecksums-Sha256:\n " + sum + " x c\n", "", `line 3: expected a size in bytes, found "x"`},
+		{"blanks", "Package: a b\n", "", "line 1: expected one word"},
+		{
+			"two versions",
+			"Package: a\nDirectory: d/a\nChecksums-Sha256:\n " + sum + " 1 x\n " + sum + " 2 y\n\nPackage: a\nDirectory: d/b\nChecksums-Sha256:\n " + sum + " 3 z\n",
+			"\n= a d/a\nx 1 " + sum + "\ny 2 " + sum + "\n= a d/b\nz 3 " + sum, "",
+		},
+		{
+			"a .deb of a source package of its name, one of another, one of another version",
+			"Package: a\nFilename: d/a/a_1_all.deb\nSize: 1\nSHA256: " + sum + "\n\n" +
+				"Package: b\nSource: a\nFilename: d/a/b_1_all.deb\nSHA256: " + sum + "\nSize: 2\n\n" +
+				"Source: a (1)\nPackage: c\nFilename: d/a/c_1+b1_amd64.deb\nSize: 3\nSHA256: " + sum + "\n",
+			"\n= a d/a\na_1_all.deb 1 " + sum + "\n= a d/a\nb_1_all.deb 2 " + sum + "\n= a d/a\nc_1+b1_amd64.deb 3 " + sum, "",
+		},
+		{"a .deb without a digest", "Package: a\nFilename: d/a_1_all.deb\nSize: 1\n\n", "", "line 4: expected a digest, a size and a name"},
+		{"a .deb's digest", "Package: a\nFilename: d/a_1_all.deb\nSize: 1\nSHA256: abc\n", "", `line 4: expected a SHA-256, found "abc"`},
+		{"two source packages", "Package: a\nSource: b c (1)\n", "", "line 2: expected one word"},
 	} {
-		if _, err := compact(strings.NewReader(c.text)); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: expected %q, found %v", c.name, c.want, err)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			text, err := compact(strings.NewReader(c.text))
+			if string(text) != c.want || (err == nil) != (c.wrong == "") || err != nil && !strings.Contains(err.Error(), c.wrong) {
+				t.Errorf("expected %q or the error %q, found %q, %v", c.want, c.wrong, text, err)
+			}
+		})
 	}
 }
 
 func FuzzCompact(f *testing.F) {
 	f.Add([]byte("Package: a\nDirectory: b\nChecksums-Sha256:\n " + sum256(nil) + " 1 c\n\nPackage: d\n"))
+	f.Add([]byte("Package: a\nSource: b (1)\nFilename: c/d.deb\nSize: 1\nSHA256: " + sum256(nil) + "\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		text, err := compact(bytes.NewReader(data))
 		if err != nil {
@@ -378,7 +441,7 @@ func FuzzParseRelease(f *testing.F) {
 	f.Add([]byte("Acquire-By-Hash: yes\nSHA256:\n " + sum256(nil) + " 1 main/source/Sources.xz\n"))
 	f.Fuzz(func(_ *testing.T, data []byte) {
 		if r, err := parseRelease(data); err == nil {
-			r.sources()
+			r.find(sources)
 		}
 	})
 }
@@ -404,8 +467,11 @@ func TestRealArchive(t *testing.T) {
 		t.Skip("asks a Debian archive over the network: set MARINER_TEST_NETWORK=1 to run it")
 	}
 	b := newBench(t, Options{})
-	const name = "zlib_1.3.dfsg+really1.3.1.orig.tar.gz"
-	refs := []Ref{b.ref("apt:trixie/zlib/" + name)}
+	want := map[string]string{
+		"zlib_1.3.dfsg+really1.3.1.orig.tar.gz": "60dd315c07f616887caa029408308a018ace66e3d142726a97db164b3b8f69fb",
+		"librust-either-dev_1.13.0-1_amd64.deb": "15b20c018b6074c7d8581b470f6ae3f0fa9ab9c2c38da9aaa9337b7fe838548d",
+	}
+	refs := []Ref{b.ref("apt:trixie/zlib/zlib_1.3.dfsg+really1.3.1.orig.tar.gz"), b.ref("apt:trixie/rust-either/librust-either-dev_1.13.0-1_amd64.deb")}
 	if err := b.Update(t.Context(), b.dir, refs); err != nil {
 		t.Fatal(err)
 	}
@@ -413,9 +479,10 @@ func TestRealArchive(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = "60dd315c07f616887caa029408308a018ace66e3d142726a97db164b3b8f69fb"
-	if sum, _ := sigs.Of(name); sum.Hex != want {
-		t.Errorf("expected %s, found %s", want, sum)
+	for name, hex := range want {
+		if sum, _ := sigs.Of(name); sum.Hex != hex {
+			t.Errorf("%s: expected %s, found %s", name, hex, sum)
+		}
 	}
 	fresh := newBench(t, Options{})
 	if _, err := fresh.Fetch(t.Context(), b.dir, sigs, refs); err != nil {

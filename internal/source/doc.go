@@ -7,7 +7,7 @@
 //	LICENSE                            the spec's own folder; needs no digest
 //	https://HOST/PATH/FILE             HTTP, through the proxies that the environment names; also http:
 //	file:PATH                          this machine; a relative path begins at the spec's folder
-//	apt:SUITE/SOURCE/FILE              a file of a Debian source package (apt.go)
+//	apt:SUITE/SOURCE/FILE              a file of a Debian source package, or a .deb of it (apt.go)
 //	gomod:MODULE@VERSION#/NAME.tar     a Go module with its dependencies (gomod.go)
 //
 // Any URL may end in #/FILE to name the file otherwise.

@@ -41,8 +41,8 @@ type Fetcher struct {
 	pause    time.Duration // before the second attempt; it doubles with each
 	attempts int
 	aptLock  sync.Mutex
-	missing  map[string]bool // suites of archives that do not exist
-	index    map[string]*index
+	missing  map[string]bool // suites of archives that do not exist, by their URL
+	index    map[origin]*index
 }
 
 // New makes a Fetcher.
@@ -70,7 +70,7 @@ func New(s *store.Store, o Options) *Fetcher {
 			IdleConnTimeout:     30 * time.Second,
 		}},
 		pause: 500 * time.Millisecond, attempts: 5,
-		missing: map[string]bool{}, index: map[string]*index{},
+		missing: map[string]bool{}, index: map[origin]*index{},
 	}
 }
 

@@ -3,9 +3,11 @@ package source
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"strconv"
 	"strings"
 
@@ -13,16 +15,34 @@ import (
 	"github.com/xi2/xz"
 )
 
-// index is a suite's list of source packages, in a compact form that is searched as it lies:
+// list is a list of the files in a suite's component main, as a path below the suite without the end
+// that tells how it is compressed.
+type list string
+
+const (
+	sources  list = "main/source/Sources"
+	packages list = "main/binary-amd64/Packages" // has the packages for all architectures too
+)
+
+// origin says which list an index was made of.
+type origin struct {
+	base  string // of the archive
+	suite string
+	list  list
+}
+
+func (o origin) String() string { return o.base + " " + o.suite + " " + string(o.list) }
+
+// index is a list of the files of source packages, in a compact form that is searched as it lies:
 //
 //	= SOURCE DIRECTORY
 //	FILE SIZE SHA256
 //	…
 //
-// with a line feed before each line. SOURCE stands there as often as the suite has versions of it.
+// with a line feed before each line. SOURCE stands there as often as the list has stanzas of it: one a
+// version in Sources, one a .deb in Packages.
 type index struct {
-	base    string // of the archive that it is of
-	suite   string
+	origin
 	checked int64 // when the archive was last asked whether it is still so, Unix seconds
 	text    []byte
 }
@@ -73,55 +93,74 @@ func decompress(name string, r io.Reader) (io.Reader, error) {
 	return r, nil
 }
 
-// compact turns a Sources file (Debian Policy 5.1, 5.6) into the form of an index. It reads the fields
-// Package, Directory and Checksums-Sha256 of each stanza.
+// compact turns a list (https://wiki.debian.org/DebianRepository/Format; Debian Policy 5.1, 5.6) into the
+// form of an index. A stanza of Sources is a source package: Package, Directory and, with a line for each
+// file, Checksums-Sha256. One of Packages is a .deb: Filename, Size and SHA256; its source package is in
+// Source, with the version in brackets if that differs, or, if both have one name, only in Package.
 func compact(r io.Reader) ([]byte, error) {
 	out := bytes.NewBuffer(make([]byte, 0, 1<<20))
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 64<<10), 16<<20)
-	var source, directory, field string
+	var field string
 	var files []byte
-	flush := func() {
+	number, words := 0, map[string]string{}
+	file := func(line string) error {
+		sum, size, name, err := checksumLine(line)
+		if err != nil {
+			return fmt.Errorf("line %d: %w", number, err)
+		}
+		files = fmt.Appendf(files, "\n%s %d %s", name, size, sum)
+		return nil
+	}
+	flush := func() (err error) {
+		source, directory := cmp.Or(words["Source"], words["Package"]), words["Directory"]
+		if deb := words["Filename"]; deb != "" {
+			directory = path.Dir(deb)
+			err = file(words["SHA256"] + " " + words["Size"] + " " + path.Base(deb))
+		}
 		if source != "" && directory != "" && len(files) > 0 {
 			fmt.Fprintf(out, "\n= %s %s%s", source, directory, files)
 		}
-		source, directory, field, files = "", "", "", files[:0]
+		clear(words)
+		field, files = "", files[:0]
+		return err
 	}
-	for number := 1; lines.Scan(); number++ {
+	for lines.Scan() {
+		number++
 		line := lines.Bytes()
 		switch {
 		case len(bytes.TrimSpace(line)) == 0:
-			flush()
+			if err := flush(); err != nil {
+				return nil, err
+			}
 		case line[0] != ' ' && line[0] != '\t':
 			name, value, _ := bytes.Cut(line, []byte(":"))
-			field = ""
-			switch string(name) {
-			case "Package":
-				source = string(bytes.TrimSpace(value))
-			case "Directory":
-				directory = string(bytes.TrimSpace(value))
-			case "Checksums-Sha256":
-				field = "files"
+			switch field = string(name); field {
+			case "Source":
+				value, _, _ = bytes.Cut(value, []byte("("))
+			case "Package", "Directory", "Filename", "Size", "SHA256":
 			default:
 				continue
 			}
-			if strings.ContainsAny(source+directory, " \t\r") {
+			value = bytes.TrimSpace(value)
+			if len(bytes.Fields(value)) > 1 {
 				return nil, fmt.Errorf("line %d: expected one word, found %q", number, value)
 			}
-		case field == "files":
-			sum, size, name, err := checksumLine(string(line))
-			if err != nil {
-				return nil, fmt.Errorf("line %d: %w", number, err)
+			words[field] = string(value)
+		case field == "Checksums-Sha256":
+			if err := file(string(line)); err != nil {
+				return nil, err
 			}
-			files = fmt.Appendf(files, "\n%s %d %s", name, size, sum)
 		}
 	}
 	if err := lines.Err(); err != nil {
 		return nil, err
 	}
-	flush()
+	if err := flush(); err != nil {
+		return nil, err
+	}
 	if out.Len() == 0 {
-		return nil, errors.New("it lists no source package")
+		return nil, errors.New("expected the files of source packages, found none")
 	}
 	return out.Bytes(), nil
 }

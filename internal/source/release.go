@@ -29,10 +29,10 @@ type listed struct {
 	size   int64
 }
 
-// sources is the index of source packages in main: the form that is read fastest, of those there are.
-func (r *release) sources() (path string, entry listed, ok bool) {
+// find gives a list in the form that is read fastest, of those there are.
+func (r *release) find(l list) (path string, entry listed, ok bool) {
 	for _, form := range []string{".gz", ".xz", ""} {
-		path := "main/source/Sources" + form
+		path := string(l) + form
 		if entry, ok := r.files[path]; ok {
 			return path, entry, true
 		}

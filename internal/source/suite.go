@@ -8,18 +8,19 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path"
 	"time"
 
 	"mariner/internal/store"
 )
 
 // indexKind is the kind of memo that says which index an archive's suite has.
-const indexKind = "apt-index-1"
+const indexKind = "apt-index-2"
 
 // indexMemo is such a memo.
 type indexMemo struct {
 	Checked int64        // Unix seconds
-	Sources string       // SHA-256 of the Sources file, as it is compressed
+	List    string       // SHA-256 of the list, as it is compressed
 	Index   store.Digest // what became of it, see index
 }
 
@@ -31,7 +32,7 @@ var errNoSuite = errors.New("the archive does not have it")
 
 // suite gives a suite's index, which was the archive's at most an hour ago. It is nil if no archive has
 // the suite.
-func (f *Fetcher) suite(ctx context.Context, suite string) (*index, error) {
+func (f *Fetcher) suite(ctx context.Context, suite string, l list) (*index, error) {
 	archives, err := f.archives(suite)
 	if err != nil {
 		return nil, err
@@ -40,13 +41,13 @@ func (f *Fetcher) suite(ctx context.Context, suite string) (*index, error) {
 	defer f.aptLock.Unlock()
 	var errs []error
 	for _, a := range archives {
-		id := a.URL + " " + suite
-		if f.missing[id] {
+		dist := a.URL + "/dists/" + suite
+		if f.missing[dist] {
 			continue
 		}
-		x, err := f.suiteOf(ctx, a.URL, suite)
+		x, err := f.suiteOf(ctx, origin{a.URL, suite, l})
 		if errors.Is(err, errNoSuite) {
-			f.missing[id] = true
+			f.missing[dist] = true
 			continue
 		}
 		if x != nil {
@@ -62,22 +63,21 @@ func (f *Fetcher) suite(ctx context.Context, suite string) (*index, error) {
 	return nil, errors.Join(errs...)
 }
 
-func (f *Fetcher) suiteOf(ctx context.Context, base, suite string) (*index, error) {
-	id := base + " " + suite
-	if x := f.index[id]; x != nil && f.recent(x.checked) {
+func (f *Fetcher) suiteOf(ctx context.Context, o origin) (*index, error) {
+	if x := f.index[o]; x != nil && f.recent(x.checked) {
 		return x, nil
 	}
-	unlock, err := f.store.Lock(ctx, "apt "+id)
+	unlock, err := f.store.Lock(ctx, "apt "+o.String())
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	x := f.remembered(base, suite)
+	x := f.remembered(o)
 	if x == nil {
-		x, err = f.refresh(ctx, base, suite)
+		x, err = f.refresh(ctx, o)
 	}
 	if err == nil {
-		f.index[id] = x
+		f.index[o] = x
 	}
 	return x, err
 }
@@ -87,15 +87,15 @@ func (f *Fetcher) recent(checked int64) bool {
 	return age >= 0 && age < freshFor
 }
 
-// memo is what is known of a suite.
-func (f *Fetcher) memo(base, suite string) (m indexMemo, ok bool) {
-	data, ok := f.store.Memo(indexKind, store.DigestOf([]byte(base+" "+suite)))
+// memo is what is known of an index.
+func (f *Fetcher) memo(o origin) (m indexMemo, ok bool) {
+	data, ok := f.store.Memo(indexKind, store.DigestOf([]byte(o.String())))
 	return m, ok && json.Unmarshal(data, &m) == nil
 }
 
 // remembered is the recent index of an earlier run; nil if there is none.
-func (f *Fetcher) remembered(base, suite string) *index {
-	m, ok := f.memo(base, suite)
+func (f *Fetcher) remembered(o origin) *index {
+	m, ok := f.memo(o)
 	if !ok || !f.recent(m.Checked) {
 		return nil
 	}
@@ -103,16 +103,16 @@ func (f *Fetcher) remembered(base, suite string) *index {
 	if err != nil {
 		return nil
 	}
-	return &index{base: base, suite: suite, checked: m.Checked, text: text}
+	return &index{origin: o, checked: m.Checked, text: text}
 }
 
 // refresh asks the archive for its signed InRelease, and for the index if that is not the one we have.
-func (f *Fetcher) refresh(ctx context.Context, base, suite string) (*index, error) {
+func (f *Fetcher) refresh(ctx context.Context, o origin) (*index, error) {
 	keys, err := f.keyring()
 	if err != nil {
 		return nil, err
 	}
-	dist := base + "/dists/" + suite
+	dist := o.base + "/dists/" + o.suite
 	data, err := f.small(ctx, dist+"/InRelease")
 	if gone(err) {
 		return nil, errNoSuite
@@ -124,13 +124,13 @@ func (f *Fetcher) refresh(ctx context.Context, base, suite string) (*index, erro
 	if err != nil {
 		return nil, fmt.Errorf("%s/InRelease: %w", dist, err)
 	}
-	path, entry, ok := rel.sources()
+	file, entry, ok := rel.find(o.list)
 	if !ok {
-		return nil, fmt.Errorf("%s/InRelease: expected main/source/Sources in its list, found none", dist)
+		return nil, fmt.Errorf("%s/InRelease: expected %s in its list, found none", dist, o.list)
 	}
-	m := indexMemo{Checked: f.now().Unix(), Sources: entry.sha256}
+	m := indexMemo{Checked: f.now().Unix(), List: entry.sha256}
 	var text []byte
-	if before, ok := f.memo(base, suite); ok && before.Sources == m.Sources {
+	if before, ok := f.memo(o); ok && before.List == m.List {
 		if text, err = f.store.Read(before.Index); err == nil {
 			m.Index = before.Index
 		}
@@ -138,28 +138,28 @@ func (f *Fetcher) refresh(ctx context.Context, base, suite string) (*index, erro
 	if m.Index == "" {
 		err := error(&statusError{code: http.StatusNotFound})
 		if rel.byHash { // does not change while the archive is being updated
-			text, err = f.sources(ctx, suite, dist+"/main/source/by-hash/SHA256/"+entry.sha256, path, entry)
+			text, err = f.downloadList(ctx, o, dist+"/"+path.Dir(file)+"/by-hash/SHA256/"+entry.sha256, file, entry)
 		}
 		if gone(err) {
-			text, err = f.sources(ctx, suite, dist+"/"+path, path, entry)
+			text, err = f.downloadList(ctx, o, dist+"/"+file, file, entry)
 		}
 		if err != nil {
 			return nil, err
 		}
-		if m.Index, err = f.keepIndex(base, suite, entry, text); err != nil {
+		if m.Index, err = f.keepIndex(o, entry, text); err != nil {
 			return nil, err
 		}
 	}
 	memo, err := json.Marshal(m)
 	if err == nil {
-		err = f.store.PutMemo(indexKind, store.DigestOf([]byte(base+" "+suite)), memo)
+		err = f.store.PutMemo(indexKind, store.DigestOf([]byte(o.String())), memo)
 	}
-	return &index{base: base, suite: suite, checked: m.Checked, text: text}, err
+	return &index{origin: o, checked: m.Checked, text: text}, err
 }
 
-// sources downloads a Sources file, checks it and makes it compact.
-func (f *Fetcher) sources(ctx context.Context, suite, url, path string, entry listed) ([]byte, error) {
-	r := &Ref{Package: "Debian", File: "Sources of " + suite}
+// downloadList downloads a list, checks it and makes it compact.
+func (f *Fetcher) downloadList(ctx context.Context, o origin, url, file string, entry listed) ([]byte, error) {
+	r := &Ref{Package: "Debian", File: path.Base(string(o.list)) + " of " + o.suite}
 	partial := f.store.Partial("apt-" + entry.sha256)
 	var text []byte
 	err := f.shown(ctx, r, func() error {
@@ -180,12 +180,12 @@ func (f *Fetcher) sources(ctx context.Context, suite, url, path string, entry li
 			}
 		}
 		defer os.Remove(partial)
-		file, err := os.Open(partial)
+		packed, err := os.Open(partial)
 		if err != nil {
 			return err
 		}
-		defer file.Close()
-		plain, err := decompress(path, file)
+		defer packed.Close()
+		plain, err := decompress(file, packed)
 		if err == nil {
 			text, err = compact(plain)
 		}
@@ -198,14 +198,14 @@ func (f *Fetcher) sources(ctx context.Context, suite, url, path string, entry li
 }
 
 // keepIndex stores an index so that GC leaves it alone.
-func (f *Fetcher) keepIndex(base, suite string, entry listed, text []byte) (store.Digest, error) {
+func (f *Fetcher) keepIndex(o origin, entry listed, text []byte) (store.Digest, error) {
 	d, n, err := f.store.Put(bytes.NewReader(text))
 	if err != nil {
 		return "", err
 	}
-	in := []store.Input{{Name: "Sources", Digest: store.Digest("sha256:" + entry.sha256)}, {Name: indexKind}}
+	in := []store.Input{{Name: "list", Digest: store.Digest("sha256:" + entry.sha256)}, {Name: indexKind}}
 	return d, f.store.PutResult(&store.Result{
-		Action: "apt index " + base + " " + suite, Key: store.Key(in), Inputs: in, Started: f.now(),
+		Action: "apt index " + o.String(), Key: store.Key(in), Inputs: in, Started: f.now(),
 		Outputs: []store.Output{{Name: "index", Digest: d, Size: n}},
 	})
 }

@@ -19,6 +19,7 @@
 //	tmp/SESSION.lock   held as long as the process that uses tmp/SESSION lives; mtime is its start
 //	tmp/SESSION/       temporary files and folders of one process
 //	locks/NAME         lock files of Lock
+//	failed/NAME/       the root that a failed build has left (internal/execute keeps it); GC drops it after a day
 //	bad/               what was found damaged, set aside; and marks against damaged files in caches
 //
 // A NAME is the given name where that is a harmless file name, else "x-" and its SHA-256.

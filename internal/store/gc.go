@@ -13,6 +13,7 @@ import (
 const (
 	treeAge    = 30 * 24 * time.Hour // GC drops a tree that has not been used for so long, if no MaxAge is given
 	partialAge = 7 * 24 * time.Hour  // and an unfinished download
+	failedAge  = 24 * time.Hour      // and the root of a failed build, whatever the policy
 	memoBytes  = 256 << 20           // and of a kind of memos the oldest beyond so many bytes
 	useSlack   = time.Minute         // by how much a clock may be set back while a process uses the store
 )
@@ -28,7 +29,8 @@ type Policy struct {
 // Collected is what GC has dropped, or would drop.
 type Collected struct {
 	Results, Files, Trees, Memos int
-	Freed                        int64 // bytes, without trees that cannot be looked into
+	Failed                       int   // roots of failed builds
+	Freed                        int64 // bytes, without trees and roots that cannot be looked into
 	Left                         int64 // bytes of what is kept: files and trees
 }
 
@@ -80,7 +82,7 @@ func (g *collector) collect(ctx context.Context) error {
 	if g.since = g.store.othersSince(); !g.since.IsZero() {
 		g.since = g.since.Add(-useSlack)
 	}
-	for _, step := range []func() error{g.results, g.trees, g.unnamedFiles, g.shrink, g.memos, g.leftovers} {
+	for _, step := range []func() error{g.results, g.trees, g.unnamedFiles, g.shrink, g.memos, g.failed, g.leftovers} {
 		if err := ctx.Err(); err != nil {
 			return err
 		}

@@ -195,6 +195,50 @@ func TestGCMaxSize(t *testing.T) {
 	}
 }
 
+func TestGCFailed(t *testing.T) {
+	dir := t.TempDir()
+	root := func(name string, by time.Duration) string {
+		t.Helper()
+		path := filepath.Join(dir, "failed", name)
+		if err := errors.Join(os.MkdirAll(filepath.Join(path, "upper", "build"), 0o755),
+			os.WriteFile(filepath.Join(path, "upper", "build", "half"), bytes.Repeat([]byte("x"), 10_000), 0o644),
+			os.Chmod(filepath.Join(path, "upper", "build"), 0o555)); err != nil {
+			t.Fatal(err)
+		}
+		age(t, path, by)
+		return path
+	}
+	s := open(t, dir)
+	if done := gc(t, s, Policy{}); done != (Collected{}) { // no build has failed yet
+		t.Errorf("found %+v", done)
+	}
+	want := map[string]bool{
+		root("old", 25*time.Hour):       false,
+		root("older", 90*24*time.Hour):  false,
+		root("younger", 23*time.Hour):   true,
+		root("just now", 1*time.Second): true,
+	}
+	policy := Policy{MaxAge: time.Nanosecond, MaxSize: 1, DryRun: true} // nothing of it makes a young root go
+	dry := gc(t, s, policy)
+	for path := range want {
+		if _, err := os.Stat(path); err != nil {
+			t.Errorf("a dry run: %v", err)
+		}
+	}
+	policy.DryRun = false
+	if done := gc(t, s, policy); done != dry || done.Failed != 2 || done.Freed < 20_000 {
+		t.Errorf("found %+v, and without doing it %+v", done, dry)
+	}
+	for path, want := range want {
+		if _, err := os.Stat(path); (err == nil) != want {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	if left, _ := os.ReadDir(s.session); len(left) != 0 {
+		t.Errorf("the session still holds %v", left)
+	}
+}
+
 func TestGCRest(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)

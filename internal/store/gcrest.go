@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -67,6 +68,33 @@ func (g *collector) chooseMemos(all []memoRecord) (kept []memoRecord, dropped in
 	}
 	slices.Reverse(kept)
 	return kept, dropped
+}
+
+// failed drops the roots of failed builds. Whoever builds or looks into one does not ask this package, so
+// a root may come and go meanwhile, and its age is all that tells whether somebody still wants it.
+func (g *collector) failed() error {
+	dir := filepath.Join(g.store.dir, "failed")
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		info, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) || err == nil && (!g.tooOld(info.ModTime(), failedAge) || g.inUse(path, info.ModTime())) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := g.drop(path, &g.done.Failed, diskUse(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // leftovers drops what was set aside, old partial files, and lock files that nobody holds.

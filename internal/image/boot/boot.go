@@ -43,7 +43,7 @@ cd /image
 rm -rf usr/lib/sysimage usr/lib/locale usr/lib64/gconv usr/include usr/lib/rpm \
   usr/share/doc usr/share/licenses usr/share/locale usr/share/man usr/share/info usr/share/zoneinfo usr/share/i18n \
   usr/share/bash-completion usr/share/zsh usr/share/factory usr/lib/systemd/boot usr/lib/systemd/catalog usr/lib/systemd/user \
-  usr/lib/udev/hwdb.d usr/lib/udev/hwdb.bin etc/udev/hwdb.bin boot`,
+  usr/lib/udev/hwdb.d usr/lib/udev/hwdb.bin etc/udev/hwdb.bin var/lib/systemd/catalog boot`,
 	})
 }
 

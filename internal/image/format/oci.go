@@ -157,7 +157,10 @@ func (c Container) Layout(l *Layer, dir string) error {
 		return fmt.Errorf("writing an OCI layout: %w", err)
 	}
 	err = path.AppendImage(img,
-		layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": c.Name}),
+		layout.WithAnnotations(map[string]string{
+			"org.opencontainers.image.ref.name": c.Name,
+			"io.containerd.image.name":          "localhost/" + c.Name, // so containerd and Docker call it when they load the archive
+		}),
 		layout.WithPlatform(v1.Platform{OS: "linux", Architecture: c.Architecture}))
 	if err != nil {
 		return fmt.Errorf("writing an OCI layout: %w", err)

@@ -63,7 +63,7 @@ func Container(port int) Check {
 for d in /sys/block/*/serial; do [ "$(cat "$d")" != %s ] || disk=/dev/$(basename "$(dirname "$d")"); done
 [ -n "$disk" ] || { echo "the disk with the archive is missing"; exit 1; }
 for ((i = 0; i < 60; i++)); do ctr version >/dev/null 2>&1 && break; sleep 1; done
-ctr -n check images import --base-name mariner.invalid/check "$disk"
+ctr -n check images import "$disk"
 ref=$(ctr -n check images ls -q | head -n 1)
 ctr -n check run --rm --cni "$ref" check /bin/bash -c 'cat /usr/lib/os-release; exec 3<>/dev/tcp/10.0.2.2/%d; printf "GET / HTTP/1.0\r\n\r\n" >&3; cat <&3' | tee /tmp/container
 grep -q '^ID=' /tmp/container
