@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"mariner/internal/sandbox"
+	"mariner/internal/store"
 )
 
 // measure is one comparison. Both sides are run in turns, so that a slow minute of the machine hits both.
@@ -142,7 +144,11 @@ func (b *bench) output(name string, args ...string) (string, error) {
 func (b *bench) store(name string) (string, error) {
 	tree := filepath.Dir(filepath.Dir(b.stage0.Lower[0])) // …/trees/NAME/root/base
 	dir := filepath.Join(b.work, name)
-	if err := os.MkdirAll(filepath.Join(dir, "trees"), 0o755); err != nil {
+	s, err := (store.Options{}).Open(dir)
+	if err != nil {
+		return "", err
+	}
+	if err := errors.Join(s.Close(), os.MkdirAll(filepath.Join(dir, "trees"), 0o755)); err != nil {
 		return "", err
 	}
 	return dir, os.Symlink(tree, filepath.Join(dir, "trees", filepath.Base(tree)))
