@@ -3,17 +3,18 @@
 # YES=1 (and CI) installs what is missing without asking; SUDO= names the command that becomes root.
 
 SHELL        := /bin/bash
+export HOME        ?= $(shell echo ~)
 export GOTOOLCHAIN ?= auto
 export GOFLAGS     ?= -buildvcs=false
-# A Go toolchain that `make setup` fetched when this machine had none stands here.
+# The Go that `make setup` fetched stands here, if this machine's was too old.
 TOOLCHAIN    := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mariner-go/bin
-export PATH  := $(PATH):$(TOOLCHAIN):/usr/local/go/bin
+export PATH  := $(TOOLCHAIN):$(PATH):/usr/local/go/bin
 GO           := go
 MARINER      := bin/mariner
 IMAGES       ?= core-container core
 IMAGE        ?= core
 
-.PHONY: all setup build image run test test-full bench lint reproducible clean
+.PHONY: all setup setup-test build image run test test-full bench lint reproducible clean
 
 all: image
 
@@ -28,10 +29,10 @@ image: build ## builds the packages and the default images
 run: build ## boots an image (IMAGE=core)
 	@$(MARINER) run $(IMAGE)
 
-test: image ## unit, differential and end-to-end tests
+test: setup-test image ## unit, differential and end-to-end tests
 	@tests/run
 
-test-full: image ## the same, and what takes long: a second build from nothing
+test-full: setup-test image ## the same, and what takes long: a second build from nothing
 	@tests/run --full
 
 bench: image ## measures against the tools that one would use instead
@@ -47,6 +48,9 @@ reproducible: image ## builds all once more, in another folder, at another time,
 
 setup: ## installs what is missing on this machine
 	@tools/setup
+
+setup-test: setup
+	@tools/setup --test
 
 build: setup ## the toolkit
 	@$(GO) build -o $(MARINER) ./cmd/mariner

@@ -21,6 +21,9 @@ import (
 
 func main() {
 	sandbox.Init()
+	// Whatever the user's is: folders become roots of other users, and repositories are read by all.
+	// What is private says so itself.
+	syscall.Umask(0o022)
 	os.Exit(run())
 }
 

@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ProtonMail/go-crypto/openpgp"
+	"github.com/ProtonMail/go-crypto/openpgp/armor"
 	"github.com/rogpeppe/go-internal/testscript"
 	"gopkg.in/yaml.v3"
 
@@ -56,7 +58,7 @@ func TestScript(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"pkg": cmdPkg, "exits": cmdExits, "interrupt": cmdInterrupt, "jsonlines": cmdJSONLines,
-			"digests": cmdDigests, "user": cmdUser, "serve": cmdServe, "damage": cmdDamage,
+			"digests": cmdDigests, "lock": cmdLock, "user": cmdUser, "serve": cmdServe, "damage": cmdDamage,
 			"store": func(ts *testscript.TestScript, _ bool, args []string) { ts.Check(bench.store(ts.MkAbs(args[0]))) },
 		},
 	})
@@ -285,6 +287,19 @@ func digests(dir string) (string, error) {
 		return err
 	})
 	return out.String(), err
+}
+
+// lock FILE WORDS locks a private key with a passphrase.
+func cmdLock(ts *testscript.TestScript, _ bool, args []string) {
+	ring, err := openpgp.ReadArmoredKeyRing(strings.NewReader(ts.ReadFile(args[0])))
+	ts.Check(err)
+	ts.Check(ring[0].EncryptPrivateKeys([]byte(args[1]), nil))
+	var out bytes.Buffer
+	w, err := armor.Encode(&out, openpgp.PrivateKeyType, nil)
+	ts.Check(err)
+	ts.Check(ring[0].SerializePrivateWithoutSigning(w, nil))
+	ts.Check(w.Close())
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), out.Bytes(), 0o600))
 }
 
 // damage GLOB changes a byte in the middle of each file.

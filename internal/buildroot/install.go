@@ -7,7 +7,6 @@ import (
 	"path"
 	"path/filepath"
 	"strconv"
-	"strings"
 
 	"mariner/internal/sandbox"
 )
@@ -68,6 +67,3 @@ func Scratch(root sandbox.Root, dir string) (sandbox.Root, error) {
 	}
 	return root, nil
 }
-
-// FileName is the name of an RPM without what a path may not hold.
-func FileName(name string) string { return strings.ReplaceAll(name, "/", "_") }

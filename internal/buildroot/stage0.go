@@ -16,11 +16,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sort"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"mariner/internal/fault"
 	"mariner/internal/sandbox"
@@ -36,7 +40,6 @@ type Stage0 struct {
 	Epoch      int
 	Packages   []string            // Debian packages
 	Hidden     map[string][]string // capability -> Debian packages whose files are a layer of their own
-	Archives   []string            // base URLs; where the packages come from does not define the root
 }
 
 //go:embed stage0.sh
@@ -66,7 +69,11 @@ type Roots struct {
 	Store  *store.Store
 	Runner *sandbox.Namespaces
 	Stage0 Stage0
-	Sink   ui.Sink
+	// Archives finds archives that have the suite, base URLs. It is called when stage0 is made; where the
+	// packages come from does not define the root.
+	Archives func(context.Context) ([]string, error)
+	Offline  bool // stage0 is not made
+	Sink     ui.Sink
 }
 
 // action is the name under which the store knows what stage0 consists of.
@@ -99,39 +106,64 @@ func (r *Roots) Root(ctx context.Context, capabilities ...string) (sandbox.Root,
 	return root, nil
 }
 
-// Present says whether this machine has stage0 already.
-func (r *Roots) Present() bool {
-	_, ok := r.Store.Tree("stage0-" + r.Stage0.ID().Hex()[:32])
-	return ok
-}
-
-// make unpacks what mmdebstrap makes into tmp/base, in the sandbox's ids, and then takes it apart.
+// make makes stage0 in tmp, and tells of it.
 func (r *Roots) make(ctx context.Context, tmp string) error {
+	if r.Offline {
+		return fault.Errorf(fault.Environment, "this machine does not have stage0, the root of build tools, and nothing is fetched with --offline: run `mariner stage0` while online")
+	}
 	if _, err := exec.LookPath("mmdebstrap"); err != nil {
 		return fault.Errorf(fault.Environment, "mmdebstrap is missing; it makes stage0, the root of build tools. Install it: sudo apt-get install mmdebstrap")
 	}
-	if len(r.Stage0.Archives) == 0 {
-		return fault.Errorf(fault.Usage, "no Debian archive is known for stage0: this machine's apt names none; set sources.debian in mariner.yaml")
+	archives, err := r.Archives(ctx)
+	if err != nil {
+		return err
 	}
+	started := time.Now()
 	r.Sink.Emit(ui.Event{Type: ui.Start, Kind: action, Name: "stage0", Message: "Debian " + r.Stage0.Suite + ", tools only"})
+	err = r.bootstrap(ctx, tmp, archives)
+	end := ui.Event{Type: ui.Done, Kind: action, Name: "stage0", Duration: time.Since(started)}
+	if err != nil {
+		end.Type, end.Message = ui.Failed, err.Error()
+	}
+	if ctx.Err() == nil {
+		r.Sink.Emit(end)
+	}
+	return err
+}
+
+// bootstrap unpacks what mmdebstrap makes into tmp/base, in the sandbox's ids, and then takes it apart.
+func (r *Roots) bootstrap(ctx context.Context, tmp string, archives []string) error {
+	room, err := r.room(ctx)
+	if err != nil {
+		return fault.Errorf(fault.Environment, "making a folder for mmdebstrap: %w", err)
+	}
+	defer room.Close()
+	defer r.Runner.RemoveAll(context.WithoutCancel(ctx), room.Name())
 	packages := slices.Sorted(slices.Values(r.Stage0.Packages))
 	args := []string{
 		"--mode=unshare", "--variant=apt", "--format=tar", "--include=" + strings.Join(packages, ","),
 		"--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/doc/*",
 		"--dpkgopt=path-exclude=/usr/share/locale/*", "--dpkgopt=path-exclude=/usr/share/info/*",
-		r.Stage0.Suite, "-",
+		// A URL may hold a password: builds must not read it, nor others here while stage0 is made.
+		`--setup-hook=find "$1/etc/apt" -name "*.list" -exec chmod 0600 {} +`, `--customize-hook=find "$1/etc/apt" -name "*.list" -delete`,
+		r.Stage0.Suite, "-", "-",
 	}
-	for _, a := range r.Stage0.Archives {
-		args = append(args, "deb "+a+" "+r.Stage0.Suite+" "+strings.Join(r.Stage0.Components, " "))
+	var sources strings.Builder
+	for _, a := range archives {
+		fmt.Fprintf(&sources, "deb %s %s %s\n", a, r.Stage0.Suite, strings.Join(r.Stage0.Components, " "))
 	}
 	boot := exec.CommandContext(ctx, "mmdebstrap", args...)
 	// So it removes its own temporary root, a gigabyte.
 	boot.Cancel = func() error { return boot.Process.Signal(os.Interrupt) }
 	boot.WaitDelay = time.Minute
+	// It does so too if we are killed: the kernel tells it when the thread that started it is gone.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	boot.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGINT}
 	var log tail
 	boot.Stderr = &log
-	// mmdebstrap works in a directory that every user can reach.
-	boot.Env = append(os.Environ(), "TMPDIR=/tmp")
+	boot.Stdin = strings.NewReader(sources.String()) // everybody can see a command line
+	boot.Env = append(os.Environ(), "TMPDIR="+room.Name())
 	out, err := boot.StdoutPipe()
 	if err != nil {
 		return err
@@ -157,13 +189,57 @@ func (r *Roots) make(ctx context.Context, tmp string) error {
 		return ctx.Err()
 	}
 	if err != nil {
-		return fault.Errorf(fault.Environment, "mmdebstrap could not make stage0: %w\n%s", err, log.String())
+		return fault.Errorf(fault.Environment, "mmdebstrap could not make stage0: %w\n%s", err, ui.Redact(log.String()))
 	}
 	if unpackErr != nil {
 		return fmt.Errorf("unpacking stage0: %w\n%s", unpackErr, unpackLog.String())
 	}
 	os.Remove(script)
 	return r.record(tmp)
+}
+
+// rooms is where the folders of room are: on a disk, as /tmp may be in memory.
+const rooms = "/var/tmp"
+
+// room makes a folder in which mmdebstrap's user, who cannot reach the store, may work, and opens it.
+// It is locked as long as it is open. Those of processes that have ended are removed first.
+func (r *Roots) room(ctx context.Context) (*os.File, error) {
+	old, err := filepath.Glob(filepath.Join(rooms, "mariner-stage0-*"))
+	if err != nil {
+		return nil, err
+	}
+	for _, dir := range old {
+		if f := lockRoom(dir); f != nil {
+			r.Runner.RemoveAll(ctx, dir) // else next time
+			f.Close()
+		}
+	}
+	for range 10 { // another process may take it for an old one before it is locked
+		dir, err := os.MkdirTemp(rooms, "mariner-stage0-")
+		if err != nil {
+			return nil, err
+		}
+		if f := lockRoom(dir); f != nil {
+			return f, f.Chmod(0o711)
+		}
+		os.Remove(dir)
+	}
+	return nil, fmt.Errorf("a folder in %s cannot be locked: is it on a local file system?", rooms)
+}
+
+// lockRoom opens and locks a folder that is ours, exists and nobody else has locked; else nil.
+func lockRoom(dir string) *os.File {
+	f, err := os.OpenFile(dir, unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil
+	}
+	var opened, named unix.Stat_t
+	if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil || unix.Fstat(int(f.Fd()), &opened) != nil ||
+		unix.Lstat(dir, &named) != nil || opened.Ino != named.Ino || int(opened.Uid) != os.Geteuid() {
+		f.Close()
+		return nil
+	}
+	return f
 }
 
 // record puts the list of the packages that stage0 came to consist of into the store: provenance.

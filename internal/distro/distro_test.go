@@ -80,7 +80,7 @@ sources:
 		"macros":     {tree.MacrosFile(), filepath.Join(dir, "SPECS/macros/macros.test")},
 		"images":     {tree.ImageDirs()[0], filepath.Join(dir, "images")},
 		"key":        {tree.SigningKeyFile(), filepath.Join(dir, "keys/release.asc")},
-		"repo":       {tree.OutRepo(), filepath.Join(dir, "out/repo")},
+		"out":        {tree.Out(), filepath.Join(dir, "out")},
 		"rel inside": {tree.Rel(filepath.Join(dir, "SPECS/a")), "SPECS/a"},
 		"rel":        {tree.Rel("/elsewhere/a"), "/elsewhere/a"},
 		"at":         {tree.At("stage0.suite"), filepath.Join(dir, FileName) + ":12"},

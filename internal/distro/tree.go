@@ -134,15 +134,3 @@ func (t *Tree) SigningKeyFile() string {
 
 // Out is the folder of results.
 func (t *Tree) Out() string { return filepath.Join(t.dir, "out") }
-
-// OutRepo is the folder of the signed repository.
-func (t *Tree) OutRepo() string { return filepath.Join(t.Out(), "repo") }
-
-// OutImages is the folder that has a folder for each image.
-func (t *Tree) OutImages() string { return filepath.Join(t.Out(), "images") }
-
-// OutLogs is the folder of build logs.
-func (t *Tree) OutLogs() string { return filepath.Join(t.Out(), "logs") }
-
-// OutKeys is the folder of the public half of the signing key.
-func (t *Tree) OutKeys() string { return filepath.Join(t.Out(), "keys") }

@@ -32,8 +32,8 @@ type Sources interface {
 
 // Resolver finds the packages of a build root.
 type Resolver interface {
-	// Resolve gives the packages of pool that want needs, in the order of their names, and the
-	// capabilities of want that stage0 stands in for.
+	// Resolve gives the packages of pool that want needs, in the order of their names. What stage0
+	// stands in for is not among them.
 	Resolve(pool []*Package, want []string) ([]*Package, error)
 }
 
@@ -246,7 +246,16 @@ func (b *Builder) action(ctx context.Context, n *plan.Node, root []plan.RPM) (Ac
 			return a, fault.As(fault.Source, err)
 		}
 	}
-	return a, b.local(&a, s.File)
+	if err := b.local(&a, s.File); err != nil {
+		return a, err
+	}
+	// The key has the content of when the spec was read, perhaps an hour ago: files that were changed
+	// since must not be built under it.
+	now, err := spec.Content(s.Dir)
+	if err == nil && now != s.Content {
+		err = fault.Errorf(fault.Usage, "%s was changed while the build ran: run again", s.Dir)
+	}
+	return a, fault.As(fault.Usage, err)
 }
 
 // Action is the build of n as the engine gets it; all that n needs is built.
@@ -332,8 +341,16 @@ func Placing(s *store.Store, source, path string, executable bool) (Placed, erro
 	return p, err
 }
 
-// Recall finds n built, without building it; all that it needs was recalled or built before.
+// Recall finds n built, without building it, if all that it needs was recalled or built before.
 func (b *Builder) Recall(g *plan.Graph, n *plan.Node) (bool, error) {
+	if b.Product(n) != nil {
+		return true, nil
+	}
+	for _, m := range n.Needs {
+		if b.Product(m) == nil {
+			return false, nil
+		}
+	}
 	inputs, _, err := b.Inputs(g, n)
 	if err != nil {
 		return false, err

@@ -57,14 +57,12 @@ type Built struct {
 
 // Local is the engine of this machine.
 type Local struct {
-	Store   *store.Store
-	Roots   *buildroot.Roots
-	Runner  *sandbox.Namespaces
-	Cores   *JobServer
-	LogDir  string // NAME.log of the last build of each package stands here, also while it runs
-	Failed  string // the roots of failed builds are kept here, one a package
-	Sink    ui.Sink
-	Verbose bool
+	Store  *store.Store
+	Roots  *buildroot.Roots
+	Runner *sandbox.Namespaces
+	Cores  *JobServer
+	LogDir string // NAME.log of the last build of each package stands here, also while it runs
+	Failed string // the roots of failed builds are kept here, one a package
 }
 
 // logName is the output that holds the build's log.
@@ -100,10 +98,12 @@ func (l *Local) Build(ctx context.Context, a Action) (*Built, error) {
 		return nil, err
 	}
 	defer log.Close()
+	out, flush := ui.Tee(log, l.Roots.Sink, "build", a.Package)
 	use, err := l.Runner.Run(ctx, sandbox.Command{
 		Args: []string{"sh", "-euc", buildScript, "sh", a.SpecFile, a.Arch, checkFlag(a.Check)},
-		Env:  l.env(), Root: root, Binds: binds, Dir: "/build", Stdout: log, Stderr: log,
+		Env:  l.env(), Root: root, Binds: binds, Dir: "/build", Stdout: out, Stderr: out,
 	})
+	flush()
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -318,6 +318,11 @@ func (l *Local) Shell(ctx context.Context, a Action, failed string) error {
 		return err
 	}
 	if failed != "" {
+		// `mariner cache gc` leaves young ones alone.
+		now := time.Now()
+		if err := os.Chtimes(failed, now, now); err != nil {
+			return err
+		}
 		root.Upper, root.Work = filepath.Join(failed, "upper"), filepath.Join(failed, "work")
 	}
 	env := append(l.env(), "TERM="+os.Getenv("TERM"), `PS1=[`+a.Package+` \w]\$ `)

@@ -48,6 +48,8 @@ type Request struct {
 	Work string
 	// Out is the folder that gets a folder named as the image, which replaces one of that name.
 	Out string
+	// Key, if set, stands for all that the image is made of; Made looks for it.
+	Key string
 	// Log, if set, gets what the tools print; Step, if set, is told what begins.
 	Log  io.Writer
 	Step func(n, of int, what string)

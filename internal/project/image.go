@@ -85,8 +85,7 @@ func (p *Project) buildImage(ctx context.Context, pub *release.Publisher, file s
 		return err
 	}
 	key := store.Key(inputs)
-	stamp := p.Out("images", "."+c.Name+".key")
-	if have, err := os.ReadFile(stamp); err == nil && string(have) == string(key) && exists(p.Out("images", c.Name))() == nil {
+	if image.Made(p.Out("images", c.Name), string(key)) {
 		p.Sink.Emit(ui.Event{Type: ui.Cached, Kind: "image", Name: c.Name})
 		return nil
 	}
@@ -95,11 +94,8 @@ func (p *Project) buildImage(ctx context.Context, pub *release.Publisher, file s
 		expected = last.Duration
 	}
 	p.Sink.Emit(ui.Event{Type: ui.Start, Kind: "image", Name: c.Name, Expected: expected})
-	if err := p.compose(ctx, pub, c, system, initrd); err != nil {
+	if err := p.compose(ctx, pub, c, key, system, initrd); err != nil {
 		p.Sink.Emit(ui.Event{Type: ui.Failed, Kind: "image", Name: c.Name, Message: err.Error()})
-		return err
-	}
-	if err := os.WriteFile(stamp, []byte(key), 0o644); err != nil {
 		return err
 	}
 	took := time.Since(started)
@@ -109,7 +105,7 @@ func (p *Project) buildImage(ctx context.Context, pub *release.Publisher, file s
 
 // imagePackages are the signed packages of a list and of all that it requires.
 func (p *Project) imagePackages(ctx context.Context, pub *release.Publisher, pool []*execute.Package, want []string) ([]*release.Signed, error) {
-	chosen, err := choose(p.arch, pool, nil, want, nil)
+	chosen, err := choose(p.arch, pool, nil, want)
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +148,7 @@ func (p *Project) imageInputs(pub *release.Publisher, file string, c *config.Con
 	return inputs, nil
 }
 
-func (p *Project) compose(ctx context.Context, pub *release.Publisher, c *config.Config, system, initrd []*release.Signed) error {
+func (p *Project) compose(ctx context.Context, pub *release.Publisher, c *config.Config, key store.Digest, system, initrd []*release.Signed) error {
 	root, err := p.Roots.Root(ctx)
 	if err != nil {
 		return err
@@ -175,7 +171,7 @@ func (p *Project) compose(ctx context.Context, pub *release.Publisher, c *config
 	}
 	r := image.Request{
 		Config: c, Keys: [][]byte{pub.Signer.PublicArmored()}, Arch: p.arch,
-		Runner: p.Runner, Layers: root.Lower, Work: work, Out: p.Out("images"),
+		Runner: p.Runner, Layers: root.Lower, Work: work, Out: p.Out("images"), Key: string(key),
 		Step: func(n, of int, what string) {
 			p.Sink.Emit(ui.Event{Type: ui.Progress, Kind: "image", Name: c.Name, Done: int64(n), Total: int64(of), Message: what})
 		},

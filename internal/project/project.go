@@ -54,6 +54,7 @@ type Project struct {
 	arch    string
 	pools   []*solve.Pool
 	shipped *planResolver // over declared packages alone, as images are; made with the graph
+	signer  sign.Signer   // opened once: a passphrase from a file descriptor can be read only once
 }
 
 // StoreDir is where the store is when nothing else is said.
@@ -103,20 +104,13 @@ func Open(ctx context.Context, o Options) (p *Project, err error) {
 	if p.Cores, err = execute.NewJobServer(p.temp, o.Jobs); err != nil {
 		return nil, err
 	}
-	p.Roots = &buildroot.Roots{Store: p.Store, Runner: p.Runner, Sink: o.Sink, Stage0: buildroot.Stage0{
-		Suite: tree.Stage0.Suite, Components: tree.Stage0.Components, Epoch: tree.Stage0.Epoch,
-		Packages: tree.Stage0.Packages, Hidden: tree.Stage0.Hidden, Archives: tree.Sources.Debian,
-	}}
-	if len(tree.Sources.Debian) == 0 {
-		archives, err := source.HostArchives("/etc/apt")
-		if err != nil {
-			return nil, fault.Errorf(fault.Environment, "reading the configuration of this machine's apt: %w", err)
-		}
-		for _, a := range archives {
-			if !a.Security {
-				p.Roots.Stage0.Archives = append(p.Roots.Stage0.Archives, a.URL)
-			}
-		}
+	p.Roots = &buildroot.Roots{
+		Store: p.Store, Runner: p.Runner, Sink: o.Sink, Offline: o.Offline,
+		Stage0: buildroot.Stage0{
+			Suite: tree.Stage0.Suite, Components: tree.Stage0.Components, Epoch: tree.Stage0.Epoch,
+			Packages: tree.Stage0.Packages, Hidden: tree.Stage0.Hidden,
+		},
+		Archives: func(ctx context.Context) ([]string, error) { return p.fetcher.Archives(ctx, tree.Stage0.Suite) },
 	}
 	p.fetcher = source.New(p.Store, source.Options{
 		Offline: o.Offline, Mirrors: tree.Sources.Mirrors, Debian: tree.Sources.Debian, Sink: o.Sink,
@@ -189,13 +183,15 @@ func (p *Project) stage0Provides() []string {
 }
 
 // Builder makes a builder for this tree.
-func (p *Project) Builder() (*execute.Builder, error) {
+func (p *Project) Builder() (*execute.Builder, error) { return p.builder(!p.options.NoCheck) }
+
+func (p *Project) builder(check bool) (*execute.Builder, error) {
 	macros, err := os.ReadFile(p.Tree.MacrosFile())
 	if err != nil {
 		return nil, fault.Errorf(fault.Usage, "reading the macros: %w", err)
 	}
 	env := plan.Environment{
-		Arch: p.arch, Stage0: p.Roots.Stage0.ID(), Macros: store.DigestOf(macros), Check: !p.options.NoCheck,
+		Arch: p.arch, Stage0: p.Roots.Stage0.ID(), Macros: store.DigestOf(macros), Check: check,
 	}
 	placed := []execute.Placed{}
 	add := func(src, to string, exec bool) error {
@@ -290,37 +286,52 @@ func (p *Project) BuildNodes(ctx context.Context, nodes []*plan.Node) (*execute.
 
 // Publisher signs with the tree's key, whose public half it writes to out/keys.
 func (p *Project) Publisher(ctx context.Context) (*release.Publisher, error) {
-	var key sign.Signer
-	if file := p.Tree.SigningKeyFile(); file != "" {
-		k, err := sign.OpenFile(file, sign.PassphraseFromEnvironment(os.Getenv))
+	if p.signer == nil {
+		key, err := p.openKey(ctx)
 		if err != nil {
 			return nil, err
 		}
-		key = k
-	} else {
-		dir, err := sign.KeyDir(os.Getenv)
-		if err != nil {
-			return nil, err
-		}
-		if key, err = sign.Development(ctx, dir, p.Tree.Signing.Key); err != nil {
-			return nil, err
-		}
+		p.signer = key
 	}
-	if _, err := sign.WritePublic(key, p.Out("keys")); err != nil {
+	if _, err := sign.WritePublic(p.signer, p.Out("keys")); err != nil {
 		return nil, err
 	}
-	return &release.Publisher{Store: p.Store, Signer: key}, nil
+	return &release.Publisher{Store: p.Store, Signer: p.signer}, nil
 }
 
-// Publish signs the packages of nodes, sources included, and publishes them as out/repo.
+func (p *Project) openKey(ctx context.Context) (*sign.Key, error) {
+	if file := p.Tree.SigningKeyFile(); file != "" {
+		return sign.OpenFile(file, sign.PassphraseFromEnvironment(os.Getenv))
+	}
+	dir, err := sign.KeyDir(os.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	return sign.Development(ctx, dir, p.Tree.Signing.Key)
+}
+
+// Publish signs the packages of nodes, sources included, and publishes them as out/repo, together with
+// all others of the tree that earlier runs have built and that nothing has changed since.
 func (p *Project) Publish(ctx context.Context, b *execute.Builder, nodes []*plan.Node) error {
 	pub, err := p.Publisher(ctx)
 	if err != nil {
 		return err
 	}
+	if err := os.MkdirAll(p.Out(), 0o755); err != nil {
+		return err
+	}
+	// Who comes second looks for what is built only now: the first may have built more.
+	unlock, err := store.LockFile(ctx, p.Out(".repo.lock"))
+	if err != nil {
+		return fmt.Errorf("waiting for another run to publish out/repo: %w", err)
+	}
+	defer unlock()
+	products, err := p.built(ctx, b, nodes)
+	if err != nil {
+		return err
+	}
 	var pkgs []*execute.Package
-	for _, n := range nodes {
-		product := b.Product(n)
+	for _, product := range products {
 		pkgs = append(pkgs, product.Packages...)
 		if product.Source != nil {
 			pkgs = append(pkgs, product.Source)
@@ -335,4 +346,43 @@ func (p *Project) Publish(ctx context.Context, b *execute.Builder, nodes []*plan
 		p.Sink.Emit(ui.Event{Type: ui.Note, Kind: "repo", Name: "out/repo", Message: fmt.Sprintf("%d signed packages in out/repo", len(signed))})
 	}
 	return err
+}
+
+// built finds what is built, without building it, of the tree that nodes are of; b has built them.
+func (p *Project) built(ctx context.Context, b *execute.Builder, nodes []*plan.Node) ([]*execute.Product, error) {
+	if len(nodes) == 0 {
+		return nil, nil
+	}
+	builders := []*execute.Builder{b}
+	if p.options.NoCheck { // what passed its %check stays published
+		checked, err := p.builder(true)
+		if err != nil {
+			return nil, err
+		}
+		builders = append(builders, checked)
+	}
+	g := nodes[0].Graph()
+	var out []*execute.Product
+	for _, n := range g.Nodes {
+		var found *execute.Product
+		for _, b := range builders {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			_, err := b.Recall(g, n)
+			if k := fault.KindOf(err); k == fault.Source || k == fault.Build {
+				// It cannot be built as it is now. Who builds it is told; here others are published.
+				p.Sink.Emit(ui.Event{Type: ui.Warning, Kind: "repo", Name: n.Name(), Message: fmt.Sprintf("not in out/repo: %v", err)})
+			} else if err != nil {
+				return nil, err
+			}
+			if found == nil {
+				found = b.Product(n)
+			}
+		}
+		if found != nil {
+			out = append(out, found)
+		}
+	}
+	return out, nil
 }

@@ -89,11 +89,11 @@ type rootResolver struct {
 
 // Resolve implements execute.Resolver.
 func (r *rootResolver) Resolve(pool []*execute.Package, want []string) ([]*execute.Package, error) {
-	return choose(r.arch, pool, r.provides, want, nil)
+	return choose(r.arch, pool, r.provides, want)
 }
 
 // choose solves want over pool, stage0 standing in for provides; without these it is an image's list.
-func choose(arch string, pool []*execute.Package, provides, want, exclude []string) ([]*execute.Package, error) {
+func choose(arch string, pool []*execute.Package, provides, want []string) ([]*execute.Package, error) {
 	if len(want) == 0 {
 		return nil, nil
 	}
@@ -112,7 +112,7 @@ func choose(arch string, pool []*execute.Package, provides, want, exclude []stri
 	if len(provides) > 0 {
 		s.AddVirtual("stage0", provides)
 	}
-	chosen, err := s.Solve(solve.Request{Install: want, Exclude: exclude})
+	chosen, err := s.Solve(solve.Request{Install: want})
 	if err != nil {
 		return nil, err
 	}

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,7 +25,7 @@ type RunOptions struct {
 	Memory  int // MiB
 	CPUs    int
 	SSHPort int    // on this machine's loopback; 0 for none
-	User    string // the account made in the guest; "mariner" for root or nobody in particular
+	User    string // the account made in the guest; "mariner" for root, nobody, or a $USER that is no such name
 	Key     string // its public ssh key's file; "" for the first of ~/.ssh/id_*.pub, if there is one
 	Keep    bool   // the guest writes to the image
 }
@@ -44,6 +46,9 @@ func (p *Project) Run(ctx context.Context, name string, o RunOptions) error {
 		return err
 	}
 	if o.SSHPort != 0 {
+		if err := portFree(o.SSHPort); err != nil {
+			return err
+		}
 		fmt.Fprintf(os.Stderr, "ssh -p %d %s@localhost leads into the guest, so does root@localhost", o.SSHPort, user)
 		if creds["ssh.authorized_keys.root"] == nil {
 			fmt.Fprint(os.Stderr, " (but no key was found in ~/.ssh: name one with --key)")
@@ -57,8 +62,19 @@ func (p *Project) Run(ctx context.Context, name string, o RunOptions) error {
 	return vm.Run(ctx, vm.Options{
 		Disk: vm.Disk{Path: disk}, Memory: int64(o.Memory) << 20, CPUs: o.CPUs, ForwardSSH: o.SSHPort,
 		Stdin: os.Stdin, Console: os.Stdout, Interactive: interactive, Credentials: creds, Write: o.Keep,
-		Cache: p.Store.Dir(),
+		Cache: p.Store.Dir(), Temp: p.temp, Slow: slow,
 	})
+}
+
+func slow(why string) { fmt.Fprintf(os.Stderr, "no KVM: %s; the guest runs slowly\n", why) }
+
+// portFree tries whether the guest's ssh can have a port: of QEMU's message nobody can tell what to do.
+func portFree(port int) error {
+	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		return fault.Errorf(fault.Environment, "the port that is to lead to the guest's ssh: %w: name another with --ssh-port, or 0 for none", err)
+	}
+	return l.Close()
 }
 
 var accountName = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,30}$`)
@@ -66,11 +82,13 @@ var accountName = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,30}$`)
 // account is a user with a key, as systemd credentials. Root gets the key too: nobody in the image can become root
 // by a password, and who starts a machine owns it.
 func account(name, keyFile string) (string, map[string][]byte, error) {
-	if name == "" || name == "root" {
-		name = "mariner"
+	valid := accountName.MatchString(name)
+	// $USER is what the command takes if nobody names an account: First.Last is no mistake then.
+	if name == "" || name == "root" || !valid && name == os.Getenv("USER") {
+		name, valid = "mariner", true
 	}
-	if !accountName.MatchString(name) {
-		return "", nil, fault.Errorf(fault.Usage, "%q is no name for an account: expected lower case letters, digits, - and _", name)
+	if !valid {
+		return "", nil, fault.Errorf(fault.Usage, "--user %q is no name for an account: expected lower case letters, digits, - and _", name)
 	}
 	key, err := publicKey(keyFile)
 	creds := vm.User(name, key)
@@ -127,7 +145,7 @@ func (p *Project) Check(ctx context.Context, w io.Writer, name string, o CheckOp
 	var console strings.Builder
 	_, err = guest.Run(ctx, guest.Options{
 		VM: vm.Options{
-			Disk: vm.Disk{Path: disk}, Cache: p.Store.Dir(), Console: &console,
+			Disk: vm.Disk{Path: disk}, Cache: p.Store.Dir(), Temp: p.temp, Slow: slow, Console: &console,
 			ExtraDisks: []vm.Disk{{Path: archive, Format: "raw", Serial: guest.ArchiveSerial, ReadOnly: true}},
 		},
 		Checks: guest.Standard(port, firstBootFiles...),

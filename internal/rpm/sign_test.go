@@ -13,6 +13,7 @@ import (
 	"mariner/internal/fault"
 	"mariner/internal/rpm"
 	"mariner/internal/rpm/rpmtest"
+	"mariner/internal/sandbox"
 )
 
 const signTime = 1700000000
@@ -90,8 +91,13 @@ func header(t *testing.T, raw []byte) *rpm.Header {
 	return h
 }
 
+func TestMain(m *testing.M) {
+	sandbox.Init()
+	os.Exit(m.Run())
+}
+
 // TestSignedIsAcceptedByRPM asks the host's rpmkeys, and that of the root that MARINER_TEST_RPM_ROOT
-// names (a stage0 root, whose rpm verifies with Sequoia), which needs chroot.
+// names (a stage0 root, whose rpm verifies with Sequoia), in a sandbox.
 func TestSignedIsAcceptedByRPM(t *testing.T) {
 	rpmtest.NeedTools(t, "rpmkeys")
 	ours, other := rpmtest.NewKey(t), rpmtest.NewKey(t)
@@ -114,21 +120,22 @@ func TestSignedIsAcceptedByRPM(t *testing.T) {
 		t.Errorf("SignFile left files behind: %v, %v", entries, err)
 	}
 
-	runners := map[string]func(work string, args ...string) *exec.Cmd{
-		"host": func(work string, args ...string) *exec.Cmd {
-			return exec.Command("rpmkeys", append([]string{"--define", "_dbpath " + filepath.Join(work, "db")}, args...)...)
+	// A runner runs rpmkeys where the folder work has the package, the key and the database.
+	runners := map[string]func(t *testing.T, work string, args ...string) ([]byte, error){
+		"host": func(t *testing.T, work string, args ...string) ([]byte, error) {
+			cmd := exec.CommandContext(t.Context(), "rpmkeys", append([]string{"--dbpath", filepath.Join(work, "db")}, args...)...)
+			cmd.Dir = work
+			return cmd.CombinedOutput()
 		},
 	}
 	if root := os.Getenv("MARINER_TEST_RPM_ROOT"); root != "" {
-		runners["root"] = func(work string, args ...string) *exec.Cmd {
-			script := `cp -r "$1" "$2/tmp/" && base=/tmp/$(basename "$1") && shift && root=$1 && shift && exec chroot "$root" rpmkeys --define "_dbpath $base/db" "$@"`
-			for i, a := range args {
-				if strings.HasPrefix(a, work) {
-					args[i] = "/tmp/" + filepath.Base(work) + strings.TrimPrefix(a, work)
-				}
-			}
-			t.Cleanup(func() { os.RemoveAll(filepath.Join(root, "tmp", filepath.Base(work))) })
-			return exec.Command("sh", append([]string{"-c", script, "sh", work, root}, args...)...)
+		runners["root"] = func(t *testing.T, work string, args ...string) ([]byte, error) {
+			var out bytes.Buffer
+			_, err := (&sandbox.Namespaces{Temp: t.TempDir()}).Run(t.Context(), sandbox.Command{
+				Args: append([]string{"rpmkeys", "--dbpath", "/work/db"}, args...), Env: []string{"PATH=/usr/bin:/usr/sbin", "HOME=/tmp"}, Dir: "/work",
+				Root: sandbox.Root{Lower: filepath.SplitList(root)}, Binds: []sandbox.Bind{{Source: work, Target: "/work"}}, Stdout: &out, Stderr: &out,
+			})
+			return out.Bytes(), err
 		}
 	}
 	for name, run := range runners {
@@ -143,10 +150,10 @@ func TestSignedIsAcceptedByRPM(t *testing.T) {
 				}
 				write(t, filepath.Join(work, "p.rpm"), must(os.ReadFile(path)))
 				write(t, filepath.Join(work, "key.asc"), c.key.Public(t))
-				if out, err := run(work, "--import", filepath.Join(work, "key.asc")).CombinedOutput(); err != nil {
+				if out, err := run(t, work, "--import", "key.asc"); err != nil {
 					t.Fatalf("rpmkeys --import: %v\n%s", err, out)
 				}
-				out, err := run(work, "-Kv", "--define", "_pkgverify_level all", filepath.Join(work, "p.rpm")).CombinedOutput()
+				out, err := run(t, work, "-Kv", "--define", "_pkgverify_level all", "p.rpm")
 				if (err == nil) != c.want {
 					t.Errorf("rpmkeys -K: expected accepted=%v, found %v\n%s", c.want, err, out)
 				}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"os/user"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,11 +21,22 @@ type idmap struct {
 	suid, sgid int
 }
 
-// subRange finds at least 65535 subordinate ids of a user in file (subuid(5)).
-func subRange(file string, names ...string) (int, bool) {
+// rangeSize is how many subordinate ids a user needs. The map takes one less, mmdebstrap does not.
+const rangeSize = 65536
+
+// The files of subordinate ids (subuid(5)).
+const subUIDs, subGIDs = "/etc/subuid", "/etc/subgid"
+
+// subID is a range of ids that is its owner's.
+type subID struct {
+	owner        string
+	start, count int
+}
+
+func subIDs(file string) (out []subID) {
 	f, err := os.Open(file)
 	if err != nil {
-		return 0, false
+		return nil
 	}
 	defer f.Close()
 	for sc := bufio.NewScanner(f); sc.Scan(); {
@@ -32,15 +44,36 @@ func subRange(file string, names ...string) (int, bool) {
 		if len(p) != 3 {
 			continue
 		}
-		for _, n := range names {
-			start, err1 := strconv.Atoi(p[1])
-			count, err2 := strconv.Atoi(p[2])
-			if p[0] == n && err1 == nil && err2 == nil && count >= 65535 {
-				return start, true
-			}
+		start, err1 := strconv.Atoi(p[1])
+		count, err2 := strconv.Atoi(p[2])
+		if err1 == nil && err2 == nil {
+			out = append(out, subID{p[0], start, count})
+		}
+	}
+	return out
+}
+
+// subRange finds a range in file that is large enough, of a user who may be called by these names.
+func subRange(file string, names ...string) (int, bool) {
+	for _, r := range subIDs(file) {
+		if r.count >= rangeSize && slices.Contains(names, r.owner) {
+			return r.start, true
 		}
 	}
 	return 0, false
+}
+
+// addRange is the command that gives a user a range which nobody has: two users with the same ids
+// could change each other's files. tools/setup says the same.
+func addRange(name string, files ...string) string {
+	free := 100000
+	for _, file := range files {
+		for _, r := range subIDs(file) {
+			free = max(free, r.start+r.count)
+		}
+	}
+	r := fmt.Sprintf("%d-%d", free, free+rangeSize-1)
+	return "sudo usermod --add-subuids " + r + " --add-subgids " + r + " " + name
 }
 
 // idMaps finds the map for this user; the error says what to add where.
@@ -55,10 +88,10 @@ func idMaps() (idmap, error) {
 	}
 	m := idmap{uid: uid, gid: gid}
 	var okU, okG bool
-	m.suid, okU = subRange("/etc/subuid", name, strconv.Itoa(uid))
-	m.sgid, okG = subRange("/etc/subgid", name, strconv.Itoa(uid))
+	m.suid, okU = subRange(subUIDs, name, strconv.Itoa(uid))
+	m.sgid, okG = subRange(subGIDs, name, strconv.Itoa(uid))
 	if !okU || !okG {
-		return m, fault.Errorf(fault.Environment, "user %s has no range of 65536 ids in /etc/subuid and /etc/subgid; add one: sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 %s", name, name)
+		return m, fault.Errorf(fault.Environment, "user %s has no range of %d ids in %s and %s; add one: %s", name, rangeSize, subUIDs, subGIDs, addRange(name, subUIDs, subGIDs))
 	}
 	for _, tool := range []string{"newuidmap", "newgidmap"} {
 		if _, err := exec.LookPath(tool); err != nil {

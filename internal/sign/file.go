@@ -20,7 +20,7 @@ const (
 	PassphraseFDVariable = "MARINER_KEY_PASSPHRASE_FD"
 )
 
-// OpenFile reads an ASCII-armored OpenPGP private key. The file must not be readable by everybody. A
+// OpenFile reads an ASCII-armored OpenPGP private key. Only its owner may read the file. A
 // key that is locked is unlocked with passphrase, which is asked only then; PassphraseFromEnvironment
 // is one. Errors are of kind fault.Environment and never show a passphrase.
 func OpenFile(path string, passphrase func() ([]byte, error)) (*Key, error) {
@@ -41,7 +41,7 @@ func openFile(path string, passphrase func() ([]byte, error)) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	if mode := info.Mode().Perm(); mode&0o007 != 0 {
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
 		return nil, fmt.Errorf("expected a file that only its owner can read, found mode %04o: chmod 0600 %s", mode, path)
 	}
 	data, err := io.ReadAll(f)

@@ -12,8 +12,10 @@ package sign
 import (
 	"bytes"
 	"crypto"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -113,10 +115,6 @@ func (k *Key) Fingerprint() string { return fmt.Sprintf("%x", k.entity.PrimaryKe
 // KeyID implements Signer.
 func (k *Key) KeyID() string { return strings.ToLower(k.entity.PrimaryKey.KeyIdString()) }
 
-// Entity is the key for libraries that sign by themselves. What they make is deterministic only if
-// they leave out the salt notation.
-func (k *Key) Entity() *openpgp.Entity { return k.entity }
-
 // config is how everything is signed here: at time t, and without the salt that the library adds.
 func config(t time.Time) *packet.Config {
 	salted := false
@@ -128,19 +126,36 @@ func config(t time.Time) *packet.Config {
 }
 
 // WritePublic writes the signer's public half to dir/FINGERPRINT.asc, mode 0644, and makes dir if need
-// be. A file that is there with the same bytes is left alone.
+// be. A file that is there with the same bytes is left alone. Other keys there are removed: who trusts
+// the folder trusts no key that signed once.
 func WritePublic(s Signer, dir string) (path string, err error) {
-	path = filepath.Join(dir, s.Fingerprint()+".asc")
-	if have, err := os.ReadFile(path); err == nil && bytes.Equal(have, s.PublicArmored()) {
-		return path, nil
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", fmt.Errorf("writing the public key: %w", err)
-	}
-	if err := writeAtomic(path, s.PublicArmored(), 0o644); err != nil {
+	if path, err = writePublic(s, dir); err != nil {
 		return "", fmt.Errorf("writing the public key: %w", err)
 	}
 	return path, nil
+}
+
+func writePublic(s Signer, dir string) (string, error) {
+	path := filepath.Join(dir, s.Fingerprint()+".asc")
+	if have, err := os.ReadFile(path); err != nil || !bytes.Equal(have, s.PublicArmored()) {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return "", err
+		}
+		if err := writeAtomic(path, s.PublicArmored(), 0o644); err != nil {
+			return "", err
+		}
+	}
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		name := filepath.Join(dir, e.Name())
+		if name == path || filepath.Ext(name) != ".asc" {
+			continue
+		}
+		if gone := os.Remove(name); !errors.Is(gone, fs.ErrNotExist) {
+			err = errors.Join(err, gone)
+		}
+	}
+	return path, err
 }
 
 // writeAtomic puts data at path by renaming a synced file from the same folder.

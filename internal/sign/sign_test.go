@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -51,7 +52,7 @@ func TestDevelopmentKeyIsMadeOnceAndPrivate(t *testing.T) {
 			t.Errorf("%s: expected mode %04o, found %04o", path, mode, info.Mode().Perm())
 		}
 	}
-	entity := keys[0].Entity()
+	entity := keys[0].entity
 	if len(entity.Subkeys) != 0 || entity.PrimaryIdentity().Name != "Mariner development key <development@mariner.invalid>" {
 		t.Errorf("expected a key without subkeys and of our name, found %d and %q", len(entity.Subkeys), entity.PrimaryIdentity().Name)
 	}
@@ -198,6 +199,13 @@ func TestWritePublic(t *testing.T) {
 	if after, _ := os.Stat(path); !os.SameFile(before, after) {
 		t.Error("the file was written anew although nothing changed")
 	}
+	other := development(t, t.TempDir())
+	if path, err = WritePublic(other, dir); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "*.asc")); !slices.Equal(left, []string{path}) {
+		t.Errorf("expected the key that signs now and no other, found %q", left)
+	}
 }
 
 func TestOpenFile(t *testing.T) {
@@ -219,7 +227,7 @@ func TestOpenFile(t *testing.T) {
 		wrong      string // in the error; "" if there is none
 	}{
 		{"plain", plain, 0o600, nil, ""},
-		{"for a group", plain, 0o640, nil, ""},
+		{"for a group", plain, 0o640, nil, "mode 0640: chmod 0600"},
 		{"for everybody", plain, 0o644, nil, "mode 0644: chmod 0600"},
 		{"unlocked", locked, 0o600, give("open sesame"), ""},
 		{"no passphrase", locked, 0o600, nil, PassphraseVariable},

@@ -12,7 +12,6 @@
 #include <solv/rules.h>
 #include <solv/solver.h>
 #include <solv/solverdebug.h>
-#include <solv/transaction.h>
 
 struct glue_pool {
 	Pool *pool;
@@ -322,22 +321,6 @@ done:
 	queue_free(&job);
 	queue_free(&candidates);
 	return status;
-}
-
-int glue_order(glue_pool *g, int *ids, size_t n)
-{
-	Queue q;
-	queue_init(&q);
-	for (size_t i = 0; i < n; i++)
-		queue_push(&q, ids[i]);
-	Transaction *t = transaction_create_decisionq(g->pool, &q, NULL);
-	transaction_order(t, 0);
-	int count = t->steps.count;
-	for (int i = 0; i < count && (size_t)i < n; i++)
-		ids[i] = t->steps.elements[i];
-	transaction_free(t);
-	queue_free(&q);
-	return count;
 }
 
 int glue_evrcmp(glue_pool *g, const char *a, const char *b)

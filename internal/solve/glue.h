@@ -54,8 +54,6 @@ int glue_obsoleters(glue_pool *g, const int *ids, size_t n, int **out);
 const char *glue_text(glue_pool *g, int dep);
 
 int glue_solve(glue_pool *g, const glue_request *r, glue_result *out);
-// glue_order sorts ids in place into an order of installation.
-int glue_order(glue_pool *g, int *ids, size_t n);
 int glue_evrcmp(glue_pool *g, const char *a, const char *b);
 
 #endif

@@ -7,7 +7,6 @@ import "C"
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"maps"
 	"runtime"
 	"slices"
@@ -92,35 +91,4 @@ func (n *native) solve(r Request) ([]*Pkg, error) {
 		return cmp.Or(rpmmd.Compare(a.Package, b.Package), cmp.Compare(a.id, b.id))
 	})
 	return found, nil
-}
-
-// Order sorts packages that Solve of this pool gave into an order in which they can be installed:
-// what a package needs comes before it, what its scriptlets need first of all; cycles are broken
-// where that does least harm.
-func (p *Pool) Order(pkgs []*Pkg) ([]*Pkg, error) {
-	if len(pkgs) == 0 {
-		return nil, nil
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	n, err := p.build(nil)
-	if err != nil {
-		return nil, err
-	}
-	list := make([]C.int, len(pkgs))
-	for i, pkg := range pkgs {
-		if known := n.pkgs[pkg.id]; known == nil || known.Package != pkg.Package {
-			return nil, fmt.Errorf("ordering: %s is not a package of this pool", pkg.NEVRA())
-		}
-		list[i] = pkg.id
-	}
-	slices.Sort(list) // the order must not depend on that of pkgs
-	if count := int(C.glue_order(n.glue, &list[0], C.size_t(len(list)))); count != len(list) {
-		return nil, fmt.Errorf("ordering: libsolv ordered %d of %d packages: is one given twice?", count, len(list))
-	}
-	out := make([]*Pkg, len(list))
-	for i, id := range list {
-		out[i] = n.pkgs[id]
-	}
-	return out, nil
 }

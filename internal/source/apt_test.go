@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"crypto"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 
 	"mariner/internal/fault"
+	"mariner/internal/ui"
 )
 
 // archive is a signed Debian archive of one's own: files by path below its base.
@@ -307,6 +309,73 @@ func TestAptRefuses(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Only what Debian signed is taken for Debian's, by whatever name.
+func TestArchives(t *testing.T) {
+	a, other := newArchive(t), newArchive(t)
+	a.suite(t, "/debian", "trixie")
+	a.suite(t, "/debian-security", "trixie-security")
+	other.suite(t, "/debian", "trixie")
+	silent := "http://127.0.0.1:1/debian"
+	login := strings.Replace(other.URL, "://", "://me:s3cret@", 1) + "/debian"
+	for _, c := range []struct {
+		name     string
+		archives []string
+		want     []string
+		message  string
+	}{
+		{"all sorts", []string{login, silent, a.URL + "/debian-security", a.URL + "/debian"}, []string{a.URL + "/debian"}, ""},
+		{"one that apt may reach", []string{silent, login}, []string{silent}, ""},
+		{"none", []string{login, a.URL + "/debian-security"}, nil, "name one in sources.debian"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBench(t, Options{Debian: c.archives, Keyring: a.keyring})
+			got, err := b.Archives(t.Context(), "trixie")
+			if !slices.Equal(got, c.want) || (err == nil) != (c.message == "") {
+				t.Fatalf("expected %v, found %v, %v", c.want, got, err)
+			}
+			if err != nil && (!strings.Contains(err.Error(), c.message) || strings.Contains(err.Error(), "s3cret") || fault.KindOf(err) != fault.Environment) {
+				t.Errorf("found %v", err)
+			}
+			if !b.events.has(ui.Note, "passed over: http://xxxxx@") || b.events.has(ui.Note, "s3cret") {
+				t.Errorf("the other archive is not told of, or its password is: %v", b.events.list)
+			}
+		})
+	}
+}
+
+// A password in an archive's URL is in no message and no result.
+func TestPasswordIsNotShown(t *testing.T) {
+	a := newArchive(t)
+	a.suite(t, "/debian", "trixie", "zlib pool/main/z/zlib "+zlibFile)
+	o := a.options()
+	o.Debian = []string{strings.Replace(a.URL, "://", "://me:s3cret@", 1) + "/debian"}
+	b := newBench(t, o)
+	err := b.Update(t.Context(), b.dir, []Ref{b.ref("apt:trixie/zlib/" + zlibFile)}) // the pool does not have it
+	if err == nil || !strings.Contains(err.Error(), "://xxxxx@") || strings.Contains(err.Error(), "s3cret") {
+		t.Errorf("found %v", err)
+	}
+	b.events.Lock()
+	defer b.events.Unlock()
+	for _, e := range b.events.list {
+		if strings.Contains(e.Message, "s3cret") {
+			t.Errorf("found %+v", e)
+		}
+	}
+	err = filepath.WalkDir(b.store.Dir(), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if strings.Contains(path+string(data), "s3cret") {
+			t.Errorf("it is in %s", path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }
 

@@ -3,7 +3,9 @@ package source
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/url"
 	"os"
@@ -11,12 +13,75 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"time"
+
+	"mariner/internal/fault"
+	"mariner/internal/ui"
 )
 
 // Archive is a Debian archive or a mirror of one.
 type Archive struct {
 	URL      string // base: dists and pool are below it
 	Security bool   // has the suites NAME-security
+}
+
+// askFor is how long an archive may take to show that it is Debian's.
+const askFor = 30 * time.Second
+
+// Archives are the base URLs of the archives whose suite is signed by Debian: another project's archive
+// may end in debian too, and apt would refuse it. Archives that do not answer are given only if no other
+// is there: apt may know a way to them that we do not, say a proxy.
+func (f *Fetcher) Archives(ctx context.Context, suite string) ([]string, error) {
+	candidates, err := f.archives(suite)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := f.keyring()
+	if err != nil {
+		return nil, err
+	}
+	answered, errs := make([]bool, len(candidates)), make([]error, len(candidates))
+	var group sync.WaitGroup
+	for i, a := range candidates {
+		group.Go(func() {
+			ctx, cancel := context.WithTimeoutCause(ctx, askFor, fmt.Errorf("nothing came within %s", askFor))
+			defer cancel()
+			release := a.URL + "/dists/" + suite + "/InRelease"
+			data, err := f.small(ctx, release)
+			answered[i] = err == nil || gone(err)
+			if err == nil {
+				_, err = verifyRelease(data, keys, f.now())
+			}
+			if err != nil {
+				errs[i] = discreet{fmt.Errorf("%s: %w", release, err)}
+			}
+		})
+	}
+	group.Wait()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	var good, silent []string
+	for i, a := range candidates {
+		switch {
+		case errs[i] == nil:
+			good = append(good, a.URL)
+			continue
+		case !answered[i]:
+			silent = append(silent, a.URL)
+		}
+		if !gone(errs[i]) {
+			f.emit(ui.Event{Type: ui.Note, Name: "archive", Message: "passed over: " + errs[i].Error()})
+		}
+	}
+	if len(good) == 0 {
+		good = silent
+	}
+	if len(good) == 0 {
+		return nil, fault.Errorf(fault.Environment, "no archive of this machine has Debian's %s: name one in sources.debian of mariner.yaml\n%w", suite, errors.Join(errs...))
+	}
+	return good, nil
 }
 
 // HostArchives are the Debian archives that the host's apt uses, in its order: the URIs of deb and

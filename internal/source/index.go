@@ -13,6 +13,8 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/xi2/xz"
+
+	"mariner/internal/ui"
 )
 
 // list is a list of the files in a suite's component main, as a path below the suite without the end
@@ -31,7 +33,8 @@ type origin struct {
 	list  list
 }
 
-func (o origin) String() string { return o.base + " " + o.suite + " " + string(o.list) }
+// String is the origin's name in results, which everybody may read.
+func (o origin) String() string { return ui.Redact(o.base) + " " + o.suite + " " + string(o.list) }
 
 // index is a list of the files of source packages, in a compact form that is searched as it lies:
 //

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"mariner/internal/fault"
+	"mariner/internal/ui"
 )
 
 // Ref is a Source or Patch of a spec.
@@ -44,8 +45,14 @@ func (r *Ref) update() string { return "`mariner source update " + r.Package + "
 
 // errorf is an error about the file: where the spec names it, which it is, what is wrong.
 func (r *Ref) errorf(format string, args ...any) error {
-	return fault.As(fault.Source, fmt.Errorf("%s: %s: %w", r.at(), r.file(), fmt.Errorf(format, args...)))
+	return fault.As(fault.Source, discreet{fmt.Errorf("%s: %s: %w", r.at(), r.file(), fmt.Errorf(format, args...))})
 }
+
+// discreet is an error whose text shows no password of the URLs in it.
+type discreet struct{ error }
+
+func (e discreet) Error() string { return ui.Redact(e.error.Error()) }
+func (e discreet) Unwrap() error { return e.error }
 
 // scheme is the part of the URL before the colon; "" for a plain file name.
 func (r *Ref) scheme() string {

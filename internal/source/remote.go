@@ -52,7 +52,7 @@ func (f *Fetcher) shown(ctx context.Context, r *Ref, do func() error) error {
 }
 
 func (f *Fetcher) emit(e ui.Event) {
-	e.Kind = "fetch"
+	e.Kind, e.Message = "fetch", ui.Redact(e.Message)
 	f.Sink.Emit(e)
 }
 

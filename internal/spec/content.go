@@ -13,15 +13,14 @@ import (
 )
 
 // Content is the digest of a spec's folder: each file's path, whether it is executable, and bytes,
-// in the order of paths. Editors' backups and hidden files do not count.
+// in the order of paths. Editors' backups and hidden files do not count: Read refuses them as sources.
 func Content(dir string) (store.Digest, error) {
 	h := sha256.New()
 	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		name := d.Name()
-		if p != dir && (strings.HasPrefix(name, ".") || strings.HasSuffix(name, "~")) {
+		if p != dir && ignored(d.Name()) {
 			if d.IsDir() {
 				return fs.SkipDir
 			}
@@ -54,3 +53,6 @@ func Content(dir string) (store.Digest, error) {
 	}
 	return store.Digest("sha256:" + hex.EncodeToString(h.Sum(nil))), nil
 }
+
+// ignored says whether a file of that name does not count for a folder's content.
+func ignored(name string) bool { return strings.HasPrefix(name, ".") || strings.HasSuffix(name, "~") }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -82,8 +83,22 @@ func (r *Reader) Read(ctx context.Context, folders []Folder) ([]*Spec, error) {
 		if s.Source.Name != s.Name {
 			return nil, fault.Errorf(fault.Usage, "%s: Name is %q; it must be the folder's name, %q", s.File, s.Source.Name, s.Name)
 		}
+		if err := s.checkSources(); err != nil {
+			return nil, err
+		}
 	}
 	return specs, nil
+}
+
+// checkSources refuses sources that could change without the folder's content.
+func (s *Spec) checkSources() error {
+	for i, src := range s.Sources {
+		if ignored(src.File()) {
+			s.LocateSources()
+			return fault.Errorf(fault.Usage, "%s:%d: %s: hidden files and editors' backups (*~) are no part of a package: rename it", s.File, s.Sources[i].Line, src.File())
+		}
+	}
+	return nil
 }
 
 // answer is one line of reader.py, decoded into a Spec.
@@ -115,6 +130,13 @@ func (a *answer) UnmarshalJSON(b []byte) error {
 		return s.Sources[i].Number < s.Sources[j].Number
 	})
 	return nil
+}
+
+// asUser runs what follows as the build user, for specs run shell commands, with the one right that the
+// user lacks where a tree was cloned under umask 077: to read what only its owner may.
+var asUser = []string{
+	"setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", "--bounding-set=-all,+dac_read_search",
+	"--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search",
 }
 
 // parse runs reader.py over the stale specs. Each spec folder is bound at a fixed place inside, so
@@ -157,9 +179,9 @@ func (r *Reader) parse(ctx context.Context, specs []*Spec, keys []store.Digest, 
 	}
 	var out, errs bytes.Buffer
 	_, err = r.Runner.Run(ctx, sandbox.Command{
-		Args: []string{"python3", "/mariner/reader.py", strconv.Itoa(jobs)},
+		Args: append(slices.Clone(asUser), "python3", "/mariner/reader.py", strconv.Itoa(jobs)),
 		Env:  []string{"PATH=/usr/bin:/usr/sbin", "HOME=/tmp", "LC_ALL=C.UTF-8", "TZ=UTC"},
-		Root: root, Binds: binds, UID: 1000, GID: 1000, Stdin: &list, Stdout: &out, Stderr: &errs,
+		Root: root, Binds: binds, Stdin: &list, Stdout: &out, Stderr: &errs,
 	})
 	if err != nil {
 		return fmt.Errorf("reading specs with RPM: %w: %s", err, strings.TrimSpace(errs.String()))

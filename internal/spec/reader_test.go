@@ -211,6 +211,8 @@ func TestCache(t *testing.T) {
 		{"an unknown tag", "Summary: s", "Sumary: s", "one.spec:4: Unknown tag: Sumary: s"},
 		{"no files of that name", "Name: one", "Name: two", `one.spec: Name is "two"; it must be the folder's name, "one"`},
 		{"a shell that hangs up", "Version: 1", "Version: %(exit 3)", "one.spec"},
+		{"a hidden source", "c.txt", ".c.txt", "one.spec:7: .c.txt: hidden files and editors' backups (*~) are no part of a package"},
+		{"a backup as a patch", "d.patch", "d.patch~", "one.spec:8: d.patch~: hidden files"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := r.Read(t.Context(), write(strings.Replace(text, tc.from, tc.to, 1)))
@@ -218,5 +220,28 @@ func TestCache(t *testing.T) {
 				t.Errorf("got %v, want %q", err, tc.want)
 			}
 		})
+	}
+}
+
+// TestPrivateTree reads a tree that was cloned under umask 077; who reads it in the sandbox owns nothing.
+func TestPrivateTree(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "SPECS", "one")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	const text = "Name: one\nVersion: %(id -u)\nRelease: 1\nSummary: s\nLicense: MIT\n%description\n%include %{_sourcedir}/files\n"
+	for name, text := range map[string]string{"one.spec": text, "files": "%files\n/usr/share/one\n", "macros": "%_prefix /usr\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := reader(t, &memory{values: map[store.Digest][]byte{}})
+	r.Macros = filepath.Join(dir, "macros")
+	specs, err := r.Read(t.Context(), []spec.Folder{{Name: "one", File: filepath.Join(dir, "one.spec")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := specs[0]; s.Source.Version != "1000" || len(s.Packages) != 1 {
+		t.Errorf("expected that user 1000 reads one package, found version %q, %d packages", s.Source.Version, len(s.Packages))
 	}
 }

@@ -18,15 +18,6 @@ type Digest string
 
 const digestPrefix = "sha256:"
 
-// ParseDigest checks that text is a Digest.
-func ParseDigest(text string) (Digest, error) {
-	d := Digest(text)
-	if !d.Valid() {
-		return "", fmt.Errorf("digest %q: expected sha256: and 64 lower-case hexadecimal digits", text)
-	}
-	return d, nil
-}
-
 // DigestOf is the digest of data.
 func DigestOf(data []byte) Digest {
 	sum := sha256.Sum256(data)

@@ -14,15 +14,23 @@ import (
 // Lock takes the lock of that name, between processes and within one, and waits for it until ctx
 // ends. The lock ends with unlock or with the process, however it ends.
 func (s *Store) Lock(ctx context.Context, name string) (unlock func(), err error) {
-	path := filepath.Join(s.dir, "locks", fileName(name))
+	unlock, err = LockFile(ctx, filepath.Join(s.dir, "locks", fileName(name)))
+	if err != nil {
+		return nil, fmt.Errorf("locking %q: %w", name, err)
+	}
+	return unlock, nil
+}
+
+// LockFile is Lock with a file that need not be a store's; it is made if need be, and stays.
+func LockFile(ctx context.Context, path string) (unlock func(), err error) {
 	for {
 		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 		if err != nil {
-			return nil, fmt.Errorf("locking %q: %w", name, err)
+			return nil, err
 		}
 		if err := lockWait(ctx, f); err != nil {
 			f.Close()
-			return nil, fmt.Errorf("locking %q: %w", name, err)
+			return nil, err
 		}
 		if stillNamed(f, path) { // else GC has removed the file between open and lock
 			return func() { f.Close() }, nil

@@ -164,12 +164,6 @@ func TestTree(t *testing.T) {
 	if info, err := os.Stat(paths[0]); err != nil || info.Mode().Perm() != 0o555 {
 		t.Errorf("the mode of the tree's root: %v, %v", info, err)
 	}
-	if err := errors.Join(a.DropTree("stage0 1"), a.DropTree("stage0 1")); err != nil {
-		t.Error(err)
-	}
-	if _, ok := b.Tree("stage0 1"); ok {
-		t.Error("a dropped tree is there")
-	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := a.MakeTree(ctx, "other", fill); !errors.Is(err, context.Canceled) {

@@ -56,20 +56,4 @@ func (s *Store) MakeTree(ctx context.Context, key string, fill func(tmp string) 
 	return filepath.Join(s.treeFolder(key), "root"), nil
 }
 
-// DropTree removes the tree under key, if there is one. The caller knows that nobody uses it.
-func (s *Store) DropTree(key string) error {
-	around, err := s.Temp("drop-")
-	if err == nil {
-		err = s.settled(func() error { return os.Rename(s.treeFolder(key), filepath.Join(around, "tree")) })
-		if errors.Is(err, fs.ErrNotExist) {
-			err = nil
-		}
-		err = errors.Join(err, s.remove(around))
-	}
-	if err != nil {
-		return fmt.Errorf("removing the tree %s: %w", key, err)
-	}
-	return nil
-}
-
 func (s *Store) treeFolder(key string) string { return filepath.Join(s.dir, "trees", fileName(key)) }

@@ -2,10 +2,17 @@ package ui
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 	"unicode"
 )
+
+var userinfo = regexp.MustCompile(`://[^/\s]+@`)
+
+// Redact hides who URLs in a text log in as, and with what password: others may read messages and
+// results.
+func Redact(text string) string { return userinfo.ReplaceAllString(text, "://xxxxx@") }
 
 // clean is one line of text as it can be shown anywhere: without escape sequences, control
 // characters and marks that change the direction of writing. Of a line that overwrites itself with

@@ -93,6 +93,9 @@ func (t *tty) draw(always bool) {
 }
 
 func (t *tty) Emit(e Event) {
+	if e.Type == Output && !t.verbose {
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if e.Time.IsZero() {
@@ -102,9 +105,7 @@ func (t *tty) Emit(e Event) {
 	t.dirty = true
 	switch e.Type {
 	case Output:
-		if t.verbose {
-			t.keep(describe(e, &t.tally), dim)
-		}
+		t.keep(describe(e, &t.tally), dim)
 	case Done:
 		t.keep(describe(e, &tally{}), green)
 	case Failed:

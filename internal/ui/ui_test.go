@@ -207,3 +207,48 @@ func FuzzClean(f *testing.F) {
 		}
 	})
 }
+
+func TestTee(t *testing.T) {
+	for _, c := range []struct {
+		mode    string
+		verbose bool
+		want    string
+	}{
+		{"plain", true, "[   0.0s] zlib | one\n[   0.0s] zlib | two\n[   0.0s] zlib | \n[   0.0s] zlib | the end\n"},
+		{"plain", false, ""},
+		{"quiet", true, ""},
+	} {
+		var log, shown bytes.Buffer
+		sink, stop, err := New(&shown, c.mode, c.verbose)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, flush := Tee(&log, sink, "build", "zlib")
+		for _, part := range []string{"one\ntw", "o\n\n", "the end"} {
+			if _, err := w.Write([]byte(part)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		flush()
+		stop()
+		if shown.String() != c.want || log.String() != "one\ntwo\n\nthe end" {
+			t.Errorf("%s, %v: found %q, in the log %q", c.mode, c.verbose, &shown, &log)
+		}
+		if _, same := w.(*bytes.Buffer); same == (c.want != "") {
+			t.Errorf("%s, %v: the writer is %T", c.mode, c.verbose, w)
+		}
+	}
+}
+
+func TestRedact(t *testing.T) {
+	for text, want := range map[string]string{
+		"http://me:s3cret@m.invalid/debian trixie, https://o.invalid/a@b": "http://xxxxx@m.invalid/debian trixie, https://o.invalid/a@b",
+		"https://token@m.invalid":         "https://xxxxx@m.invalid",
+		"http://me:p@ss@m.invalid/":       "http://xxxxx@m.invalid/",
+		"user@host: see http://m.invalid": "user@host: see http://m.invalid",
+	} {
+		if got := Redact(text); got != want {
+			t.Errorf("%q: found %q, expected %q", text, got, want)
+		}
+	}
+}

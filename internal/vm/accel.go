@@ -30,7 +30,7 @@ const probeTime = 8 * time.Second
 // The answer holds until the next boot and is kept in the folder cache, if that is not empty.
 func Accelerator(ctx context.Context, qemu string, f Firmware, cache string) Acceleration {
 	if dev, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0); err != nil {
-		return Acceleration{"tcg", fmt.Sprintf("KVM cannot be used: %v", err)}
+		return Acceleration{"tcg", err.Error()}
 	} else {
 		dev.Close()
 	}

@@ -66,6 +66,10 @@ type Options struct {
 	Accelerator string
 	// Cache is a folder where the answer to that is kept until the next boot; empty: it is not kept.
 	Cache string
+	// Slow, if set, is told why the guest has to do without KVM.
+	Slow func(why string)
+	// Temp is a folder for what the machine writes, changes to Disk too; os.TempDir() if empty.
+	Temp string
 	// Write lets the guest change Disk; otherwise changes are lost at the end.
 	Write bool
 	// NoReboot ends the machine when the guest restarts.
@@ -75,7 +79,7 @@ type Options struct {
 // Run runs the machine until it is switched off, and cleans up. When ctx ends the machine is
 // stopped and the error is ctx's.
 func Run(ctx context.Context, o Options) error {
-	work, err := os.MkdirTemp("", "mariner-vm-")
+	work, err := os.MkdirTemp(o.Temp, "mariner-vm-")
 	if err != nil {
 		return fault.Errorf(fault.Environment, "making a folder for a machine: %w", err)
 	}
@@ -90,7 +94,10 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	if o.Accelerator == "" {
-		o.Accelerator = Accelerator(ctx, qemu, o.Firmware, o.Cache).Name
+		a := Accelerator(ctx, qemu, o.Firmware, o.Cache)
+		if o.Accelerator = a.Name; a.Why != "" && o.Slow != nil {
+			o.Slow(a.Why)
+		}
 	}
 	args, err := o.args(work)
 	if err != nil {

@@ -57,7 +57,7 @@ func (b *bench) rootfs() ([]measure, error) {
 
 // again makes the image stale.
 func again() error {
-	err := os.Remove("out/images/.core-container.key")
+	err := os.Remove("out/images/core-container/.mariner-image.json")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
