@@ -159,11 +159,11 @@ func (n *native) owners(file string) []C.int {
 // `name-version-release`, each of the last two also with an epoch before the version or `.arch`.
 func (n *native) nevra(s string) []C.int {
 	var found []C.int
-	for _, pkgs := range n.byName {
-		if !strings.HasPrefix(s, pkgs[0].Name) {
+	for i, c := range s {
+		if c != '-' && c != '.' { // what follows a name
 			continue
 		}
-		for _, p := range pkgs {
+		for _, p := range n.byName[s[:i]] {
 			if p.is(s) {
 				found = append(found, p.id)
 			}

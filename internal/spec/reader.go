@@ -6,6 +6,7 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"mariner/internal/fault"
@@ -28,7 +30,7 @@ var readerScript []byte
 // memoKind names the cache of parsed specs; it changes when the format of an entry does.
 const memoKind = "spec-1"
 
-// Memory remembers small values by content; internal/store is one.
+// Memory remembers small values by content, for several goroutines at once; internal/store is one.
 type Memory interface {
 	Memo(kind string, key store.Digest) ([]byte, bool)
 	PutMemo(kind string, key store.Digest, value []byte) error
@@ -62,15 +64,32 @@ func (r *Reader) Read(ctx context.Context, folders []Folder) ([]*Spec, error) {
 	}
 	specs := make([]*Spec, len(folders))
 	keys := make([]store.Digest, len(folders))
+	jobs := r.jobs()
+	known, errs := make([]bool, len(folders)), make([]error, jobs)
+	var group sync.WaitGroup
+	for job := range jobs { // hashing thousands of folders is worth every core
+		group.Go(func() {
+			for i := job; i < len(folders); i += jobs {
+				s := &Spec{Name: folders[i].Name, File: folders[i].File, Dir: filepath.Dir(folders[i].File)}
+				var err error
+				if s.Content, err = Content(s.Dir); err != nil {
+					errs[job] = errors.Join(errs[job], err)
+					continue
+				}
+				specs[i] = s
+				keys[i] = store.Key(append(base[:3:3], store.Input{Name: "spec " + s.Name, Digest: s.Content}))
+				b, ok := r.Memory.Memo(memoKind, keys[i])
+				known[i] = ok && json.Unmarshal(b, &answer{into: s}) == nil
+			}
+		})
+	}
+	group.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return nil, fault.As(fault.Usage, err)
+	}
 	var stale []int
-	for i, f := range folders {
-		s := &Spec{Name: f.Name, File: f.File, Dir: filepath.Dir(f.File)}
-		if s.Content, err = Content(s.Dir); err != nil {
-			return nil, fault.As(fault.Usage, err)
-		}
-		specs[i] = s
-		keys[i] = store.Key(append(base[:3:3], store.Input{Name: "spec " + f.Name, Digest: s.Content}))
-		if b, ok := r.Memory.Memo(memoKind, keys[i]); !ok || json.Unmarshal(b, &answer{into: s}) != nil {
+	for i := range folders {
+		if !known[i] {
 			stale = append(stale, i)
 		}
 	}
@@ -99,6 +118,13 @@ func (s *Spec) checkSources() error {
 		}
 	}
 	return nil
+}
+
+func (r *Reader) jobs() int {
+	if r.Jobs > 0 {
+		return r.Jobs
+	}
+	return runtime.NumCPU()
 }
 
 // answer is one line of reader.py, decoded into a Spec.
@@ -173,10 +199,7 @@ func (r *Reader) parse(ctx context.Context, specs []*Spec, keys []store.Digest, 
 		byPath[p] = i
 		fmt.Fprintln(&list, p)
 	}
-	jobs := r.Jobs
-	if jobs == 0 {
-		jobs = runtime.NumCPU()
-	}
+	jobs := r.jobs()
 	var out, errs bytes.Buffer
 	_, err = r.Runner.Run(ctx, sandbox.Command{
 		Args: append(slices.Clone(asUser), "python3", "/mariner/reader.py", strconv.Itoa(jobs)),

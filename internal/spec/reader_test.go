@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"mariner/internal/sandbox"
@@ -23,11 +24,14 @@ func TestMain(m *testing.M) {
 
 // memory is a Memory that counts.
 type memory struct {
+	mu     sync.Mutex
 	values map[store.Digest][]byte
 	hits   int
 }
 
 func (m *memory) Memo(_ string, key store.Digest) ([]byte, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	b, ok := m.values[key]
 	if ok {
 		m.hits++

@@ -75,7 +75,7 @@ func (p *Package) Paths() []string {
 // document without a leading slash is no path of the package's own and goes with its directive.
 func dropDirectives(line string) string {
 	var keep []string
-	for f := range strings.FieldsSeq(strings.NewReplacer(`"`, "").Replace(joinParens(line))) {
+	for f := range strings.FieldsSeq(strings.ReplaceAll(joinParens(line), `"`, "")) {
 		if !strings.HasPrefix(f, "%") {
 			keep = append(keep, f)
 		}
