@@ -85,6 +85,7 @@ Exit codes: 0 done, 1 an error of no kind below, 2 usage or a wrong file of the 
 	root.AddCommand(
 		a.build(), a.pkg(), a.image(), a.run(), a.check(), a.graph(), a.why(), a.source(), a.cache(), a.doctor(), a.stage0(),
 	)
+	a.complete(root)
 	return root
 }
 

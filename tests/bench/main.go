@@ -106,11 +106,11 @@ func (m measure) run() error {
 		if len(times) == 0 {
 			return "-"
 		}
-		return fmt.Sprintf("%.3fs %s", median(times).Seconds(), s.name)
+		return fmt.Sprintf("%s %s", median(times).Round(100*time.Microsecond), s.name)
 	}
 	ratio := ""
 	if len(peer) > 0 {
-		ratio = fmt.Sprintf("%.2f", median(ours).Seconds()/median(peer).Seconds())
+		ratio = fmt.Sprintf("%.2g", median(ours).Seconds()/median(peer).Seconds())
 	}
 	fmt.Printf("%-46s %-26s %-26s %s\n", m.name, told(m.ours, ours), told(m.peer, peer), ratio)
 	return nil
@@ -152,4 +152,14 @@ func (b *bench) store(name string) (string, error) {
 		return "", err
 	}
 	return dir, os.Symlink(tree, filepath.Join(dir, "trees", filepath.Base(tree)))
+}
+
+// tree is a copy of the distribution that may be changed.
+func (b *bench) tree(name string) (string, error) {
+	dir := filepath.Join(b.work, name)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return "", err
+	}
+	_, err := b.output("cp", "-r", "mariner.yaml", "SPECS", "images", dir)
+	return dir, err
 }

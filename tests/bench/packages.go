@@ -19,12 +19,9 @@ import (
 // packages compares the build of zlib, of which a comment has changed, with bare rpmbuild in a root that is ready: the
 // difference is what reading the tree, solving, setting the root up, hashing and signing cost.
 func (b *bench) packages() ([]measure, error) {
-	tree := filepath.Join(b.work, "tree")
-	if err := os.Mkdir(tree, 0o755); err != nil {
+	tree, err := b.tree("packages")
+	if err != nil {
 		return nil, err
-	}
-	if out, err := exec.CommandContext(b.ctx, "cp", "-r", "mariner.yaml", "SPECS", "images", tree).CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("%w: %s", err, out)
 	}
 	file := filepath.Join(tree, "SPECS/zlib/zlib.spec")
 	text, err := os.ReadFile(file)
