@@ -24,8 +24,7 @@ const oracle = `
 import json, os, sys, dnf
 repo, work = sys.argv[1:3]
 os.mkdir(work + "/log")
-for n, line in enumerate(sys.stdin):
-    r = json.loads(line)
+def answer(r):
     base = dnf.Base()
     c = base.conf
     c.installroot, c.cachedir, c.persistdir, c.logdir = work + "/root", work + "/cache", work + "/persist", work + "/log"
@@ -33,6 +32,8 @@ for n, line in enumerate(sys.stdin):
     c.substitutions["releasever"] = "1"
     c.install_weak_deps = r["weak"]
     c.excludepkgs = r["exclude"] or []
+    if hasattr(c, "optional_metadata_types"): # newer ones leave out the lists of files unless they are asked for
+        c.optional_metadata_types = ["filelists"]
     base.repos.add_new_repo("test", c, baseurl=["file://" + repo])
     base.fill_sack(load_system_repo=False)
     try:
@@ -40,10 +41,22 @@ for n, line in enumerate(sys.stdin):
             base.install(spec)
         base.resolve()
         out = sorted(p.name + "-" + (str(p.epoch) + ":" if p.epoch else "") + p.v + "-" + p.r + "." + p.a for p in base.transaction.install_set)
-        print(json.dumps({"set": " ".join(out), "error": ""}))
+        return {"set": " ".join(out), "error": ""}
     except (dnf.exceptions.MarkingError, dnf.exceptions.DepsolveError) as e:
-        print(json.dumps({"set": "", "error": str(e)}))
-    base.close()
+        return {"set": "", "error": str(e)}
+# A process for each question: some versions of libdnf abort while they tell why a request is impossible.
+for line in sys.stdin:
+    r, w = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        with os.fdopen(w, "w") as f:
+            json.dump(answer(json.loads(line)), f)
+        os._exit(0)
+    os.close(w)
+    with os.fdopen(r) as f:
+        text = f.read()
+    _, status = os.waitpid(pid, 0)
+    print(text if status == 0 else json.dumps({"set": "", "error": "", "crashed": True}))
 `
 
 type question struct {
@@ -53,8 +66,31 @@ type question struct {
 }
 
 type answer struct {
-	Set   string `json:"set"`
-	Error string `json:"error"`
+	Set     string `json:"set"`
+	Error   string `json:"error"`
+	Crashed bool   `json:"crashed"`
+}
+
+// literal says whether this dnf installs a package by name although an older version of it is obsoleted by another, as
+// 4.23 does; 4.14, and we with it, take the other one.
+func literal(t *testing.T) bool {
+	t.Helper()
+	a := askDnf(t, packages(t, "old 1-1\nold 3-1\nnew 1-1 | obs: old < 2"), []question{{Install: []string{"old"}}})[0]
+	if a.Set != "old-3-1.noarch" && a.Set != "new-1-1.noarch" {
+		t.Fatalf("dnf answers %+v", a)
+	}
+	return strings.HasPrefix(a.Set, "old")
+}
+
+// obsolete are the names that some package obsoletes.
+func obsolete(pkgs []*rpmmd.Package) map[string]bool {
+	out := map[string]bool{}
+	for _, p := range pkgs {
+		for _, d := range p.Header.Obsoletes {
+			out[d.Name] = true
+		}
+	}
+	return out
 }
 
 // askDnf gives dnf's answers to questions about a repository of pkgs.
@@ -115,10 +151,18 @@ func pythonOfDnf(t *testing.T) string {
 
 func compareWithDnf(t *testing.T, pkgs []*rpmmd.Package, questions []question) {
 	t.Helper()
+	old := map[string]bool{}
+	if literal(t) {
+		old = obsolete(pkgs)
+	}
 	answers := askDnf(t, pkgs, questions)
 	pool := newPool(t, pkgs)
-	refused := 0
+	refused, left := 0, 0
 	for i, q := range questions {
+		if answers[i].Crashed || slices.ContainsFunc(q.Install, func(s string) bool { return old[strings.Fields(s)[0]] }) {
+			left++
+			continue
+		}
 		got, err := pool.Solve(solve.Request{Install: q.Install, Exclude: q.Exclude, WeakDeps: q.Weak})
 		var u *solve.Unsolvable
 		switch {
@@ -132,7 +176,10 @@ func compareWithDnf(t *testing.T, pkgs []*rpmmd.Package, questions []question) {
 			t.Errorf("%+v:\ndnf: %s\nwe:  %s", q, answers[i].Set, sortedNevras(got))
 		}
 	}
-	t.Logf("%d requests, %d of them impossible", len(questions), refused)
+	t.Logf("%d requests, %d of them impossible; %d not compared, as this dnf crashes or takes obsolete names literally", len(questions), refused, left)
+	if compared := len(questions) - left; compared < len(questions)/3 {
+		t.Errorf("only %d requests were compared", compared)
+	}
 }
 
 // TestWorldAgainstDnf asks for every package of the world, with and without weak dependencies, and
