@@ -195,6 +195,15 @@ func TestGCMaxSize(t *testing.T) {
 	}
 }
 
+// removable lets an ordinary user remove a read-only folder of a test's at its end.
+func removable(t *testing.T, path string) {
+	t.Cleanup(func() {
+		if err := os.Chmod(path, 0o755); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Error(err)
+		}
+	})
+}
+
 func TestGCFailed(t *testing.T) {
 	dir := t.TempDir()
 	root := func(name string, by time.Duration) string {
@@ -205,6 +214,7 @@ func TestGCFailed(t *testing.T) {
 			os.Chmod(filepath.Join(path, "upper", "build"), 0o555)); err != nil {
 			t.Fatal(err)
 		}
+		removable(t, filepath.Join(path, "upper", "build"))
 		age(t, path, by)
 		return path
 	}

@@ -161,6 +161,7 @@ func TestTree(t *testing.T) {
 	if path, ok := b.Tree("stage0 1"); !ok || path != paths[0] {
 		t.Errorf("Tree: %s, %v", path, ok)
 	}
+	removable(t, paths[0])
 	if info, err := os.Stat(paths[0]); err != nil || info.Mode().Perm() != 0o555 {
 		t.Errorf("the mode of the tree's root: %v, %v", info, err)
 	}

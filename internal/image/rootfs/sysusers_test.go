@@ -15,6 +15,7 @@ func sysusers(t *testing.T, input string) (map[string]string, error) {
 	root := t.TempDir()
 	for name, text := range map[string]string{
 		"passwd": "root:x:0:0:root:/root:/bin/bash\n", "group": "root:x:0:\nwheel:x:10:\n", "shadow": "root:!*:::::::\n",
+		"gshadow": "", // the script would make it with mode 0000, into which only root writes
 	} {
 		if err := os.MkdirAll(filepath.Join(root, "etc"), 0o755); err != nil {
 			t.Fatal(err)
