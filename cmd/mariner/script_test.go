@@ -26,6 +26,7 @@ import (
 
 	"mariner/internal/distro"
 	"mariner/internal/sandbox"
+	"mariner/internal/sandbox/sandboxtest"
 	"mariner/internal/store"
 )
 
@@ -73,10 +74,7 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	base := os.Getenv("MARINER_STAGE0")
-	if base == "" {
-		t.Skip("MARINER_STAGE0 is not set: tests/run makes stage0 and says here where it is (`mariner stage0` prints it)")
-	}
+	base := sandboxtest.Stage0(t)[0]
 	b := &bench{stage0: filepath.Dir(filepath.Dir(filepath.Clean(base))), shared: t.TempDir()}
 	own, err := distro.Load("../..")
 	if err != nil {

@@ -15,21 +15,8 @@ import (
 	"mariner/internal/image/config"
 	"mariner/internal/image/tools"
 	"mariner/internal/sandbox"
+	"mariner/internal/sandbox/sandboxtest"
 )
-
-// layers are the tools' root, which `make test` names.
-func layers(t testing.TB) []string {
-	t.Helper()
-	l := os.Getenv("MARINER_STAGE0")
-	if l == "" {
-		const why = "MARINER_STAGE0 does not name the folders of a stage0 root (separated by colons); `make test` sets it"
-		if os.Getenv("CI") != "" {
-			t.Fatal(why)
-		}
-		t.Skip(why)
-	}
-	return filepath.SplitList(l)
-}
 
 // program is a tool to compare with, of the host.
 func program(t testing.TB, name, pkg string) string {
@@ -79,7 +66,7 @@ done`,
 
 func toolsFor(t testing.TB) tools.Tools {
 	return tools.Tools{
-		Runner: &sandbox.Namespaces{Temp: t.TempDir()}, Layers: layers(t),
+		Runner: &sandbox.Namespaces{Temp: t.TempDir()}, Layers: sandboxtest.Stage0(t),
 		Epoch: time.Unix(1606132800, 0), Log: testLog{t},
 	}
 }
@@ -99,7 +86,7 @@ func compose(t testing.TB, text string, pkgs []string, out string) *Result {
 		t.Fatal(err)
 	}
 	r := Request{
-		Config: c, Packages: pkgs, Layers: layers(t), Runner: &sandbox.Namespaces{Temp: t.TempDir()},
+		Config: c, Packages: pkgs, Layers: sandboxtest.Stage0(t), Runner: &sandbox.Namespaces{Temp: t.TempDir()},
 		Work: t.TempDir(), Out: out, Log: testLog{t},
 	}
 	if c.Type == config.Machine {

@@ -16,6 +16,7 @@ import (
 	"mariner/internal/rpm"
 	"mariner/internal/rpm/rpmtest"
 	"mariner/internal/sandbox"
+	"mariner/internal/sandbox/sandboxtest"
 )
 
 func TestMain(m *testing.M) {
@@ -198,7 +199,7 @@ func TestRefused(t *testing.T) {
 			}
 			out := t.TempDir()
 			_, err = Build(context.Background(), Request{
-				Config: c, Packages: tc.pkgs, Initrd: []string{p["filesystem"], p["machine"]}, Layers: layers(t), Runner: &sandbox.Namespaces{Temp: t.TempDir()},
+				Config: c, Packages: tc.pkgs, Initrd: []string{p["filesystem"], p["machine"]}, Layers: sandboxtest.Stage0(t), Runner: &sandbox.Namespaces{Temp: t.TempDir()},
 				Work: t.TempDir(), Out: out,
 			})
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
@@ -229,7 +230,7 @@ func TestSigned(t *testing.T) {
 			t.Fatal(err)
 		}
 		return Request{
-			Config: c, Packages: pkgs, Keys: [][]byte{key.Public(t)}, Layers: layers(t), Runner: &sandbox.Namespaces{Temp: t.TempDir()},
+			Config: c, Packages: pkgs, Keys: [][]byte{key.Public(t)}, Layers: sandboxtest.Stage0(t), Runner: &sandbox.Namespaces{Temp: t.TempDir()},
 			Work: t.TempDir(), Out: t.TempDir(), Log: testLog{t},
 		}
 	}

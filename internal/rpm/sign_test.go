@@ -14,6 +14,7 @@ import (
 	"mariner/internal/rpm"
 	"mariner/internal/rpm/rpmtest"
 	"mariner/internal/sandbox"
+	"mariner/internal/sandbox/sandboxtest"
 )
 
 const signTime = 1700000000
@@ -96,8 +97,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestSignedIsAcceptedByRPM asks the host's rpmkeys, and that of the root that MARINER_TEST_RPM_ROOT
-// names (a stage0 root, whose rpm verifies with Sequoia), in a sandbox.
+// TestSignedIsAcceptedByRPM asks the host's rpmkeys, and that of stage0 (whose rpm verifies with Sequoia), in a sandbox.
 func TestSignedIsAcceptedByRPM(t *testing.T) {
 	rpmtest.NeedTools(t, "rpmkeys")
 	ours, other := rpmtest.NewKey(t), rpmtest.NewKey(t)
@@ -128,15 +128,13 @@ func TestSignedIsAcceptedByRPM(t *testing.T) {
 			return cmd.CombinedOutput()
 		},
 	}
-	if root := os.Getenv("MARINER_TEST_RPM_ROOT"); root != "" {
-		runners["root"] = func(t *testing.T, work string, args ...string) ([]byte, error) {
-			var out bytes.Buffer
-			_, err := (&sandbox.Namespaces{Temp: t.TempDir()}).Run(t.Context(), sandbox.Command{
-				Args: append([]string{"rpmkeys", "--dbpath", "/work/db"}, args...), Env: []string{"PATH=/usr/bin:/usr/sbin", "HOME=/tmp"}, Dir: "/work",
-				Root: sandbox.Root{Lower: filepath.SplitList(root)}, Binds: []sandbox.Bind{{Source: work, Target: "/work"}}, Stdout: &out, Stderr: &out,
-			})
-			return out.Bytes(), err
-		}
+	runners["stage0"] = func(t *testing.T, work string, args ...string) ([]byte, error) {
+		var out bytes.Buffer
+		_, err := (&sandbox.Namespaces{Temp: t.TempDir()}).Run(t.Context(), sandbox.Command{
+			Args: append([]string{"rpmkeys", "--dbpath", "/signed/db"}, args...), Env: []string{"PATH=/usr/bin:/usr/sbin", "HOME=/tmp"}, Dir: "/signed",
+			Root: sandbox.Root{Lower: sandboxtest.Stage0(t)}, Binds: []sandbox.Bind{{Source: work, Target: "/signed"}}, Stdout: &out, Stderr: &out,
+		})
+		return out.Bytes(), err
 	}
 	for name, run := range runners {
 		t.Run(name, func(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"mariner/internal/sandbox"
+	"mariner/internal/sandbox/sandboxtest"
 	"mariner/internal/spec"
 	"mariner/internal/store"
 )
@@ -40,6 +41,8 @@ func (m *memory) Memo(_ string, key store.Digest) ([]byte, bool) {
 }
 
 func (m *memory) PutMemo(_ string, key store.Digest, value []byte) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.values[key] = value
 	return nil
 }
@@ -49,15 +52,7 @@ const macros = "../../SPECS/mariner-rpm-macros/macros.mariner"
 // stage0 is the root that has RPM in it.
 func stage0(t *testing.T) sandbox.Root {
 	t.Helper()
-	dir := os.Getenv("MARINER_STAGE0")
-	if dir == "" {
-		const why = "MARINER_STAGE0 does not name the folder of stage0: `make test` sets it"
-		if os.Getenv("CI") != "" {
-			t.Fatal(why)
-		}
-		t.Skip(why)
-	}
-	return sandbox.Root{Lower: strings.Split(dir, ":")}
+	return sandbox.Root{Lower: sandboxtest.Stage0(t)}
 }
 
 func reader(t *testing.T, m spec.Memory) *spec.Reader {

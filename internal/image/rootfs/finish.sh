@@ -18,7 +18,7 @@ for dir in dev proc run sys tmp var/tmp; do
   [ ! -d "/image/$dir" ] || find "/image/$dir" -xdev -mindepth 1 -delete
 done
 [ ! -d /image/var/log ] || find /image/var/log -xdev -type f -delete
-rm -f /image/etc/.pwd.lock /image/etc/*- /image/root/.bash_history /image/var/lib/systemd/random-seed
+(cd /image && rm -f etc/.pwd.lock etc/*- root/.bash_history var/lib/systemd/random-seed)
 
 # What systemd would do again after a change of /usr (ldconfig, users, the catalog) has been done.
 [ ! -x /image/usr/lib/systemd/systemd ] || touch /image/etc/.updated /image/var/.updated
